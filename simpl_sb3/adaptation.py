@@ -1,0 +1,287 @@
+"""
+Target task learning (Section 4.3) for one task or for many at once: explore, infer the task, fine-tune.
+
+All agents share one vec env (agent i acts in environment i) and one batched learner, so that thirty agents cost little more than
+three. An agent that has lived through its episodes leaves the batch.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch as th
+from stable_baselines3.common.utils import set_random_seed
+from stable_baselines3.common.vec_env import VecEnv
+
+from simpl_sb3.buffers import TaskReplayBuffer
+from simpl_sb3.errors import SettingsError
+from simpl_sb3.policies import SkillPriorPEARLPolicy, SkillPriorPolicy
+from simpl_sb3.rollouts import EpisodeCollector, FinishedEpisode, Job
+from simpl_sb3.skill_prior_sac import SkillPriorSAC, make_optimizers, update_agents
+from simpl_sb3.skills import SkillModel
+
+EXPLORATION = ("prior", "aggregate", "posterior")
+OnEpisode = Callable[[int, int, FinishedEpisode], None]
+
+
+@dataclass(frozen=True)
+class AdaptationSettings:
+    """
+    How an agent adapts to a task.
+
+    :param n_episodes: episodes in all, the exploring ones included
+    :param n_exploration_episodes: episodes with the meta-policy before the task latent is fixed; 0 without a meta-policy
+    :param exploration: "prior": e from N(0, I) (the paper); "aggregate": the posterior of a random training task; "posterior":
+        "aggregate" until something was paid, and from then on q(e | what was seen so far)
+    :param exploration_latent_skills: skills after which an exploring episode draws another e; None keeps one (the paper)
+    :param context_size: context rows shown to the task encoder; None for all of them (the paper)
+    :param context_reward_rows: with ``context_size``, at most so many paid rows among them
+    :param reuse_exploration: start the replay buffer with the exploring episodes. Note: it starts empty in the paper
+    :param initial_updates: updates on them before the first fine-tuning episode
+    :param updates_per_skill: updates for each skill executed
+    :param learning_rate: of actor and critics
+    :param batch_size: transitions per update
+    :param buffer_size: skills kept
+    :param tau: step of the target critics
+    :param gamma: discount per skill
+    :param n_steps: skills that a transition spans at most
+    :param skill_kl_target: budget of KL(policy || skill prior) in nats
+    :param skill_kl_multiplier: its start; None takes the meta-trained one
+    :param multiplier_learning_rate: step of dual descent
+    :param multipliers_only_grow: never lower the multiplier
+    :param kl_clip: bound of the KL in the Bellman target, nats
+    """
+
+    n_episodes: int = 205
+    n_exploration_episodes: int = 20
+    exploration: str = "posterior"
+    exploration_latent_skills: int | None = 50
+    context_size: int | None = 256
+    context_reward_rows: int = 8
+    reuse_exploration: bool = True
+    initial_updates: int = 200
+    updates_per_skill: float = 1.0
+    learning_rate: float = 1e-3
+    batch_size: int = 128
+    buffer_size: int = 20_000
+    tau: float = 0.01
+    gamma: float = 0.99
+    n_steps: int = 4
+    skill_kl_target: float = 1.0
+    skill_kl_multiplier: float | None = None
+    multiplier_learning_rate: float = 3e-3
+    multipliers_only_grow: bool = True
+    kl_clip: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.exploration not in EXPLORATION:
+            raise SettingsError(f"exploration is {self.exploration!r}: expected one of {', '.join(EXPLORATION)}.")
+        if not 0 <= self.n_exploration_episodes <= self.n_episodes:
+            raise SettingsError(
+                f"{self.n_exploration_episodes} exploring episodes of {self.n_episodes}: expected a number from 0 to all of them."
+            )
+
+
+class Adaptation:
+    """
+    Many agents, each adapting to its own task in its own environment.
+
+    :param env: as many environments as tasks; its actions are skills
+    :param tasks: one for each agent
+    :param skills: what the environment's actions are
+    :param meta_policy: the meta-trained policy; None learns from scratch (SPiRL)
+    :param settings: how
+    :param seed: of exploration, samples and noise
+    :param on_episode: called with agent, episode (from 1), and the episode
+    """
+
+    def __init__(
+        self,
+        env: VecEnv,
+        tasks: Sequence[Any],
+        skills: SkillModel,
+        meta_policy: SkillPriorPEARLPolicy | None,
+        settings: AdaptationSettings,
+        seed: int | None = None,
+        on_episode: OnEpisode | None = None,
+        net_arch: Sequence[int] = (128, 128, 128),
+    ) -> None:
+        if len(tasks) != env.num_envs:
+            raise SettingsError(f"{len(tasks)} tasks for {env.num_envs} environments: expected as many as tasks.")
+        self.env, self.tasks, self.skills, self.meta, self.settings = env, tuple(tasks), skills, meta_policy, settings
+        self.on_episode = on_episode or (lambda agent, episode, finished: None)
+        self.net_arch = meta_policy.net_arch if meta_policy is not None else list(net_arch)
+        self.device = skills.observation_mean.device if meta_policy is None else meta_policy.device
+        self.seed = seed
+        if seed is not None:
+            set_random_seed(seed)
+        n_agents, observation_dim = len(tasks), env.observation_space.shape[0]  # type: ignore[index]
+        self.episodes = np.zeros(n_agents, int)  # begun
+        self.finished = np.zeros(n_agents, int)
+        self.alive = np.arange(n_agents)  # agents that still learn; member m of the policy is agent alive[m]
+        self.context = TaskReplayBuffer(n_agents, settings.buffer_size, observation_dim, skills.skill_dim, seed, self.device)
+        self.replay = TaskReplayBuffer(n_agents, settings.buffer_size, observation_dim, skills.skill_dim, seed, self.device)
+        self.agents: list[SkillPriorSAC | None] = [None] * n_agents
+
+    def run(self) -> list[SkillPriorSAC]:
+        """Explore, infer, fine-tune; one agent per task, in the tasks' order."""
+        self.env.reset()
+        n_exploration = 0 if self.meta is None else self.settings.n_exploration_episodes
+        if n_exploration:
+            self._explore(n_exploration)
+        self._make_agents()
+        self._fine_tune()
+        assert all(agent is not None for agent in self.agents)
+        return self.agents  # type: ignore[return-value]
+
+    def _next_job(self, limit: int, kind: str) -> Callable[[int], Job | None]:
+        def next_job(agent: int) -> Job | None:
+            if self.episodes[agent] >= limit:
+                return None
+            self.episodes[agent] += 1
+            return Job(self.tasks[agent], agent, kind)
+
+        return next_job
+
+    def _report(self, finished: list[FinishedEpisode]) -> None:
+        for one in finished:
+            self.finished[one.job.task_index] += 1
+            self.on_episode(one.job.task_index, int(self.finished[one.job.task_index]), one)
+
+    # ------------------------------------------------------------ explore and infer
+
+    def _explore(self, n_episodes: int) -> None:
+        assert self.meta is not None
+        self.meta.set_training_mode(False)
+        next_job = self._next_job(n_episodes, "exploration")
+        collector = EpisodeCollector(self.env, self.meta.act, next_job, self._exploration_latent, self.meta.task_latent_dim, self.settings.exploration_latent_skills)
+        while collector.active.any():
+            step = collector.step()
+            self.context.add(step.indices, step.rows, step.ends)
+            self._report(step.finished)
+
+    def _exploration_latent(self, job: Job) -> th.Tensor:
+        assert self.meta is not None
+        if self.settings.exploration != "posterior" or not self.context.paid(job.task_index):
+            return self.meta.sample_latent("prior" if self.settings.exploration == "prior" else "aggregate").cpu()
+        mean, std = self._infer([job.task_index])
+        return (mean + std * th.randn_like(std))[0].cpu()
+
+    @th.no_grad()
+    def _infer(self, agents: Sequence[int]) -> tuple[th.Tensor, th.Tensor]:
+        """q(e | everything these agents have seen), each (len(agents), E)."""
+        assert self.meta is not None
+        settings = self.settings
+        means, stds = zip(
+            *(
+                self.meta.encode(self.context.whole_context(agent, settings.context_size, settings.context_reward_rows))
+                for agent in agents
+            ),
+            strict=True,
+        )
+        return th.cat(means), th.cat(stds)
+
+    # ------------------------------------------------------------ fine-tune
+
+    def _make_agents(self) -> None:
+        """The learner of all agents: copies of the meta-policy, each conditioned on its e*; or new ones."""
+        settings, n_agents = self.settings, len(self.tasks)
+        latent_dim = 0 if self.meta is None else self.meta.task_latent_dim
+        self.policy = SkillPriorPolicy(
+            self.env.observation_space, self.env.action_space, lambda _: 0.0, self.skills.settings, self.net_arch, latent_dim, n_agents  # type: ignore[arg-type]
+        ).to(self.device)
+        self.policy.skills.load_state_dict(self.skills.state_dict())
+        multiplier = settings.skill_kl_multiplier
+        with th.no_grad():
+            if self.meta is not None:
+                for name in ("actor", "critics", "critics_target"):
+                    for own, meta in zip(getattr(self.policy, name).parameters(), getattr(self.meta, name).parameters(), strict=True):
+                        own.copy_(meta.repeat_interleave(n_agents, dim=0))
+                self.policy.log_multiplier.fill_(float(self.meta.log_skill_multipliers[1]))
+                if settings.n_exploration_episodes:
+                    self.policy.task_latent.copy_(self._infer(range(n_agents))[0])
+            if multiplier is not None:
+                self.policy.log_multiplier.fill_(math.log(multiplier))
+        self.optimizers = make_optimizers(self.policy, settings.learning_rate, settings.multiplier_learning_rate)
+
+    def _fine_tune(self) -> None:
+        settings = self.settings
+        if settings.reuse_exploration and self.context.sizes.all():
+            self.replay.take_over(self.context)
+            for _ in range(settings.initial_updates):
+                self._update()
+        latents = self.policy.task_latent.cpu().clone()
+        next_job = self._next_job(settings.n_episodes, "fine-tuning")
+        collector = EpisodeCollector(self.env, self._act, next_job, lambda job: latents[job.task_index], self.policy.task_latent_dim)
+        self._retire(np.flatnonzero(~collector.active))
+        due = 0.0
+        while collector.active.any():
+            step = collector.step()
+            self.replay.add(step.indices, step.rows, step.ends)
+            self._report(step.finished)
+            due += settings.updates_per_skill
+            while due >= 1.0:
+                self._update()
+                due -= 1.0
+            self._retire(np.flatnonzero(~collector.active))
+
+    def _act(self, observations: np.ndarray, latents: th.Tensor) -> np.ndarray:
+        z = np.zeros((len(observations), self.skills.skill_dim), np.float32)
+        e = latents[self.alive].to(self.device) if self.policy.task_latent_dim else None
+        z[self.alive] = self.policy.act(observations[self.alive], e)
+        return z
+
+    def _update(self) -> None:
+        settings = self.settings
+        batch = self.replay.sample(self.alive, settings.batch_size, settings.gamma, settings.n_steps)
+        update_agents(
+            self.policy,
+            self.optimizers,
+            batch,
+            skill_kl_target=settings.skill_kl_target,
+            kl_clip=settings.kl_clip,
+            tau=settings.tau,
+            multipliers_only_grow=settings.multipliers_only_grow,
+        )
+
+    def _retire(self, done: np.ndarray) -> None:
+        """Hand agents over that have lived through their episodes, and shrink the batch to the others."""
+        leaving = np.isin(self.alive, done)
+        if not leaving.any():
+            return
+        for member in np.flatnonzero(leaving):
+            self.agents[self.alive[member]] = self._extract(int(member))
+        keep = np.flatnonzero(~leaving)
+        self.alive = self.alive[keep]
+        if len(keep):
+            self.policy.keep_agents(keep, self.optimizers)
+
+    def _extract(self, member: int) -> SkillPriorSAC:
+        settings = self.settings
+        agent = SkillPriorSAC(
+            "MlpPolicy",
+            learning_rate=settings.learning_rate,
+            buffer_size=settings.buffer_size,
+            batch_size=settings.batch_size,
+            tau=settings.tau,
+            gamma=settings.gamma,
+            gradient_steps=max(1, round(settings.updates_per_skill)),
+            n_steps=settings.n_steps,
+            net_arch=tuple(self.net_arch),
+            task_latent_dim=self.policy.task_latent_dim,
+            skill_kl_target=settings.skill_kl_target,
+            skill_kl_multiplier=float(self.policy.log_multiplier[member].detach().exp()),
+            multiplier_learning_rate=settings.multiplier_learning_rate,
+            multipliers_only_grow=settings.multipliers_only_grow,
+            kl_clip=settings.kl_clip,
+            seed=self.seed,
+            device=self.device,
+            _init_setup_model=False,
+        )
+        agent.skills, agent.n_envs = self.skills, 1
+        agent.observation_space, agent.action_space = self.env.observation_space, self.env.action_space
+        agent.build()
+        agent.policy.copy_agent(self.policy, member)
+        return agent

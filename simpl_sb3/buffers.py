@@ -1,0 +1,249 @@
+"""``TaskReplayBuffer``: what was lived through, kept apart by task, one row per skill."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import torch as th
+
+from simpl_sb3.functional import n_step_return
+
+
+@dataclass(frozen=True)
+class SkillEpisode:
+    """
+    One episode in skills; L is its number of skills.
+
+    :param observations: before each skill, (L, O)
+    :param actions: latent actions z, (L, Z)
+    :param rewards: summed over the skill, (L,)
+    :param terminated: (L,) float; at most the last row is 1
+    :param next_observations: after each skill, (L, O)
+    :param skill_steps: env steps of each skill, (L,)
+    :param env_observations: after every env step, (sum of skill_steps, O); None where nothing will be relabelled
+    """
+
+    observations: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    terminated: np.ndarray
+    next_observations: np.ndarray
+    skill_steps: np.ndarray
+    env_observations: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.rewards)
+
+    @property
+    def env_steps(self) -> int:
+        """Length in env steps."""
+        return int(self.skill_steps.sum())
+
+    @property
+    def total_reward(self) -> float:
+        """Return without discount."""
+        return float(self.rewards.sum())
+
+    def relabelled(self, task: Any) -> "SkillEpisode | None":
+        """
+        The same episode as another task would have paid it, cut where that task ends.
+
+        :param task: has ``rewards(observations) -> rewards, terminated``, a pure function of a trajectory
+        :return: None where the task would have paid nothing
+        """
+        if self.env_observations is None or len(self) == 0:
+            return None
+        rewards, terminated = task.rewards(self.env_observations)
+        if not np.any(rewards > 0):
+            return None
+        n_env_steps = int(np.argmax(terminated)) + 1 if terminated.any() else len(terminated)
+        ends = np.cumsum(self.skill_steps.astype(int))
+        n_skills = int(np.searchsorted(ends, n_env_steps)) + 1  # skills up to the one in which the task ends
+        paid = np.where(np.arange(len(rewards)) < n_env_steps, rewards, 0.0)
+        cut = {name: getattr(self, name)[:n_skills].copy() for name in ROW_FIELDS}
+        cut["rewards"] = np.add.reduceat(paid, ends - self.skill_steps.astype(int))[:n_skills].astype(np.float32)
+        cut["terminated"] = np.zeros(n_skills, np.float32)
+        if terminated.any():
+            cut["terminated"][-1] = 1.0
+            cut["next_observations"][-1] = self.env_observations[n_env_steps - 1]
+            cut["skill_steps"][-1] -= ends[n_skills - 1] - n_env_steps
+        return replace(self, **cut, env_observations=self.env_observations[:n_env_steps])
+
+
+ROW_FIELDS = tuple(field.name for field in fields(SkillEpisode) if field.name != "env_observations")
+
+
+@dataclass(frozen=True)
+class TaskBatch:
+    """
+    Transitions of several tasks; a transition spans up to n skills.
+
+    :param observations: (T, B, O)
+    :param actions: first skill, (T, B, Z)
+    :param rewards: discounted sum over the span, (T, B)
+    :param discounts: of what follows the span, (T, B)
+    :param terminated: whether nothing follows, (T, B)
+    :param next_observations: after the span, (T, B, O)
+    """
+
+    observations: th.Tensor
+    actions: th.Tensor
+    rewards: th.Tensor
+    discounts: th.Tensor
+    terminated: th.Tensor
+    next_observations: th.Tensor
+
+
+class TaskReplayBuffer:
+    """
+    A ring of rows for each task. Rows of an episode lie one after the other, so that n-step returns are made when sampling.
+
+    Not SB3's ``ReplayBuffer``: that has one write pointer for all environments, and mixes tasks when sampling.
+
+    :param n_tasks: number of rings
+    :param capacity: rows (skills) per ring; the oldest go first
+    :param observation_dim: O
+    :param skill_dim: Z
+    :param seed: of the sampling
+    :param device: of the samples
+    """
+
+    def __init__(
+        self, n_tasks: int, capacity: int, observation_dim: int, skill_dim: int, seed: int | None = None, device: Any = "cpu"
+    ) -> None:
+        self.n_tasks, self.capacity, self.device = n_tasks, capacity, th.device(device)
+        self.observation_dim, self.skill_dim = observation_dim, skill_dim
+        sizes = {"observations": observation_dim, "actions": skill_dim, "rewards": 1, "terminated": 1, "next_observations": observation_dim}
+        stops = np.cumsum(list(sizes.values()))
+        self._columns = {name: slice(stop - size, stop) for (name, size), stop in zip(sizes.items(), stops, strict=True)}
+        self.context_dim = int(stops[-1])  # a context row is (s, z, r, done, s')
+        self.rows = np.zeros((n_tasks * capacity, self.context_dim), np.float32)
+        self.skill_steps = np.zeros(n_tasks * capacity, np.float32)
+        self.ends = np.zeros(n_tasks * capacity, bool)  # the last row of an episode
+        self.written = np.zeros(n_tasks, np.int64)  # rows ever written, per task
+        self.rng = np.random.default_rng(seed)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Rows held, (n_tasks,)."""
+        return np.minimum(self.written, self.capacity)
+
+    def add(self, task_indices: np.ndarray, rows: dict[str, np.ndarray], ends: np.ndarray) -> None:
+        """
+        One row for each of several different tasks.
+
+        :param task_indices: (K,), without repetition
+        :param rows: the row fields of ``SkillEpisode``, each (K, ...)
+        :param ends: whether the row is its episode's last, by termination or truncation, (K,)
+        """
+        at = task_indices * self.capacity + self.written[task_indices] % self.capacity
+        self._write(at, rows, ends)
+        self.written[task_indices] += 1
+
+    def add_episode(self, task_index: int, episode: SkillEpisode) -> None:
+        """Append a whole episode to one task's ring; of one longer than the ring, the last rows are kept."""
+        rows = {name: getattr(episode, name)[-self.capacity :] for name in ROW_FIELDS}
+        length = len(rows["rewards"])
+        ends = np.zeros(length, bool)
+        ends[-1:] = True
+        self._write(task_index * self.capacity + (self.written[task_index] + np.arange(length)) % self.capacity, rows, ends)
+        self.written[task_index] += length
+
+    def _write(self, at: np.ndarray, rows: dict[str, np.ndarray], ends: np.ndarray) -> None:
+        for name, columns in self._columns.items():
+            self.rows[at, columns] = np.asarray(rows[name], np.float32).reshape(len(at), -1)
+        self.skill_steps[at] = rows["skill_steps"]
+        self.ends[at] = ends
+
+    def sample(
+        self, task_indices: Sequence[int] | np.ndarray, batch_size: int, gamma: float, n_steps: int = 1, per_env_step: bool = False
+    ) -> TaskBatch:
+        """
+        Uniform transitions of each task.
+
+        :param task_indices: (T,); each must hold a row
+        :param batch_size: B, transitions per task
+        :param gamma: discount of a skill
+        :param n_steps: skills that a transition spans at most; it ends earlier at the episode's end and at the newest row
+        :param per_env_step: ``gamma`` discounts an env step instead, so that a skill of k env steps counts gamma^k
+        :return: tensors (T, B, ...)
+        """
+        tasks = np.asarray(task_indices)[:, None]
+        age = self.rng.integers(0, self.sizes[tasks], (len(tasks), batch_size))  # 0 is the newest row
+        steps = np.arange(n_steps)
+        newest = self.written[tasks] - 1
+        span = tasks[..., None] * self.capacity + (newest[..., None] - age[..., None] + steps) % self.capacity  # (T, B, n)
+        ended = np.cumsum(self.ends[span], axis=-1) - self.ends[span]  # episode ends before each step
+        used = (ended == 0) & (steps <= age[..., None])
+        last = np.take_along_axis(span, used.sum(-1, keepdims=True) - 1, -1)[..., 0]  # (T, B)
+        discounts = np.where(used, gamma ** self.skill_steps[span] if per_env_step else gamma, 1.0)
+        rewards = np.where(used, self.rows[span, self._columns["rewards"].start], 0.0)
+        total, discount = n_step_return(self._tensor(rewards), self._tensor(discounts))
+        first, final = self.rows[span[..., 0]], self.rows[last]
+        return TaskBatch(
+            observations=self._tensor(first[..., self._columns["observations"]]),
+            actions=self._tensor(first[..., self._columns["actions"]]),
+            rewards=total,
+            discounts=discount,
+            terminated=self._tensor(final[..., self._columns["terminated"].start]),
+            next_observations=self._tensor(final[..., self._columns["next_observations"]]),
+        )
+
+    def sample_context(self, task_indices: Sequence[int] | np.ndarray, n_rows: int, reward_rows: int = 0) -> th.Tensor:
+        """
+        Context rows of each task, drawn with replacement.
+
+        Uniform as published, or with ``reward_rows`` balanced: a random stretch of consecutive rows (so that the context may hold few
+        episodes or many), of it up to ``reward_rows`` of the rows that were paid, and others to fill up.
+
+        :param task_indices: (T,); each must hold a row
+        :param n_rows: N
+        :param reward_rows: at most so many rows with a reward; 0 for a uniform draw
+        :return: (T, N, context_dim)
+        """
+        if reward_rows == 0:
+            tasks = np.asarray(task_indices)[:, None]
+            at = tasks * self.capacity + self.rng.integers(0, self.sizes[tasks], (len(tasks), n_rows))
+        else:
+            at = np.stack([self._balanced(int(task), n_rows, reward_rows) for task in task_indices])
+        return self._tensor(self.rows[at])
+
+    def whole_context(self, task_index: int, n_rows: int | None = None, reward_rows: int = 0) -> th.Tensor:
+        """
+        Everything that one task's ring holds, or a balanced draw from all of it.
+
+        :param n_rows: N; None for every row
+        :param reward_rows: at most so many rows with a reward
+        :return: (1, N, context_dim)
+        """
+        size = int(self.sizes[task_index])
+        every_row = task_index * self.capacity + np.arange(size)
+        at = every_row if n_rows is None or n_rows >= size else self._balanced(task_index, n_rows, reward_rows, whole=True)
+        return self._tensor(self.rows[at])[None]
+
+    def paid(self, task_index: int) -> bool:
+        """Whether one task's ring holds a reward."""
+        start = task_index * self.capacity
+        return bool((self.rows[start : start + int(self.sizes[task_index]), self._columns["rewards"].start] > 0).any())
+
+    def take_over(self, other: "TaskReplayBuffer") -> None:
+        """Begin with a copy of another buffer of the same sizes."""
+        for name in ("rows", "skill_steps", "ends", "written"):
+            getattr(self, name)[:] = getattr(other, name)
+
+    def _balanced(self, task: int, n_rows: int, reward_rows: int, whole: bool = False) -> np.ndarray:
+        """Indices (n_rows,) of a balanced context; ``whole`` takes the whole ring as the stretch."""
+        size = int(self.sizes[task])
+        length = size if whole else int(np.exp(self.rng.uniform(0.0, np.log(size)))) + 1
+        start = 0 if whole else int(self.rng.integers(0, max(1, size - length + 1)))
+        ages = np.arange(start, min(start + length, size))
+        stretch = task * self.capacity + (self.written[task] - 1 - ages) % self.capacity
+        paid = stretch[self.rows[stretch, self._columns["rewards"].start] > 0]
+        if len(paid) > reward_rows:
+            paid = self.rng.choice(paid, reward_rows, replace=False)
+        rest = self.rng.choice(stretch, n_rows - len(paid))
+        return np.concatenate([paid, rest])
+
+    def _tensor(self, array: np.ndarray) -> th.Tensor:
+        return th.as_tensor(array, dtype=th.float32, device=self.device)

@@ -1,0 +1,290 @@
+"""
+Demonstrations in memory: one :class:`Episode`, and many as flat arrays from which windows of H steps are drawn.
+
+::
+
+    observations  |s0 s1 s2 .. sL|s0 s1 .. sL'|...        (steps + episodes, O)
+    actions       |a0 a1 .. aL-1 |a0 .. aL'-1 |...        (steps, A)
+    offsets       0              L            L + L'      (episodes + 1,): where each episode's actions begin
+
+Episode i's observations begin at ``offsets[i] + i``.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+
+from simpl_sb3.errors import DatasetError
+
+__all__ = ["DemonstrationDataset", "Episode", "WindowBatch", "check_space", "spaces_match"]
+
+
+@dataclass(frozen=True, eq=False)
+class Episode:
+    """
+    One demonstration. Checks its own shapes and that every number is finite.
+
+    :param observations: (L + 1, O) float32
+    :param actions: (L, A) float32, L >= 1
+    :raises DatasetError: for other shapes, or NaN or infinite numbers
+    """
+
+    observations: np.ndarray
+    actions: np.ndarray
+
+    def __post_init__(self) -> None:
+        observations = np.asarray(self.observations, dtype=np.float32)
+        actions = np.asarray(self.actions, dtype=np.float32)
+        if observations.ndim != 2 or actions.ndim != 2 or len(actions) < 1 or len(observations) != len(actions) + 1:
+            raise DatasetError(
+                f"an episode has observations {observations.shape} and actions {actions.shape}, "
+                "expected (L + 1, O) and (L, A) with L >= 1"
+            )
+        for name, array in (("observations", observations), ("actions", actions)):
+            if not np.isfinite(array).all():
+                row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
+                raise DatasetError(f"an episode's {name} hold NaN or infinity, first at step {row}; expected numbers")
+        object.__setattr__(self, "observations", observations)
+        object.__setattr__(self, "actions", actions)
+
+    def __len__(self) -> int:
+        """:return: length in env steps"""
+        return len(self.actions)
+
+
+class WindowBatch(NamedTuple):
+    """Windows of H env steps: observations (B, H + 1, O) and actions (B, H, A), float32."""
+
+    observations: np.ndarray
+    actions: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class DemonstrationDataset:
+    """
+    Demonstrations as flat arrays, laid out as drawn at the top of this file. Checks that they fit together.
+
+    :param observations: (steps + episodes, O) float32
+    :param actions: (steps, A) float32
+    :param offsets: where each episode's actions begin, and the number of steps last, (episodes + 1,) int64
+    :param observation_space: of the environment they come from (of the chosen key, if it is a Dict)
+    :param action_space: of the environment they come from
+    :param id: the Minari id
+    :param n_skipped: episodes left out because they are shorter than a skill
+    :param observation_key: the key that was read from Dict observations, else None
+    """
+
+    observations: np.ndarray
+    actions: np.ndarray
+    offsets: np.ndarray
+    observation_space: gym.spaces.Box
+    action_space: gym.spaces.Box
+    id: str
+    n_skipped: int = 0
+    observation_key: str | None = None
+    _starts: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        steps, episodes = len(self.actions), len(self.offsets) - 1
+        if self.offsets[0] != 0 or self.offsets[-1] != steps or len(self.observations) != steps + episodes:
+            raise DatasetError(
+                f"{self.id}: {len(self.observations)} observations, {steps} actions and {episodes} episodes "
+                "do not fit; expected as many observations as actions and episodes together"
+            )
+        shapes = (self.observations.shape[1:], self.actions.shape[1:])
+        if shapes != (self.observation_space.shape, self.action_space.shape):
+            raise DatasetError(
+                f"{self.id}: observations and actions of shapes {shapes}, "
+                f"expected {self.observation_space.shape} and {self.action_space.shape} as in its spaces"
+            )
+
+    @classmethod
+    def from_episodes(
+        cls,
+        episodes: Iterable[Episode],
+        observation_space: gym.spaces.Box,
+        action_space: gym.spaces.Box,
+        *,
+        horizon: int = 1,
+        id: str = "episodes",
+        observation_key: str | None = None,
+    ) -> "DemonstrationDataset":
+        """
+        Builds a dataset from episodes in memory.
+
+        :param episodes: demonstrations; those shorter than ``horizon`` are skipped and counted
+        :param observation_space: one-dimensional Box
+        :param action_space: one-dimensional bounded Box
+        :param horizon: H, env steps
+        :param id: name for messages
+        :param observation_key: see the class
+        :raises DatasetError: when no episode is long enough, or spaces do not fit
+        """
+        check_space(id, "observation", observation_space)
+        check_space(id, "action", action_space)
+        every = list(episodes)
+        kept = [episode for episode in every if len(episode) >= horizon]
+        if not kept:
+            longest = max((len(episode) for episode in every), default=0)
+            raise DatasetError(
+                f"{id}: none of {len(every)} episodes is as long as a skill "
+                f"(the longest has {longest} env steps, expected at least the horizon, {horizon})"
+            )
+        return cls(
+            observations=np.concatenate([episode.observations for episode in kept]),
+            actions=np.concatenate([episode.actions for episode in kept]),
+            offsets=np.concatenate([[0], np.cumsum([len(episode) for episode in kept])]).astype(np.int64),
+            observation_space=observation_space,
+            action_space=action_space,
+            id=id,
+            n_skipped=len(every) - len(kept),
+            observation_key=observation_key,
+        )
+
+    @property
+    def n_episodes(self) -> int:
+        """Number of episodes."""
+        return len(self.offsets) - 1
+
+    @property
+    def n_steps(self) -> int:
+        """Number of env steps."""
+        return len(self.actions)
+
+    def episode(self, index: int) -> Episode:
+        """
+        :param index: 0 to ``n_episodes - 1``
+        :return: one demonstration, as views
+        """
+        first, last = self.offsets[index], self.offsets[index + 1]
+        return Episode(self.observations[first + index : last + index + 1], self.actions[first:last])
+
+    def check_spaces(self, observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> None:
+        """
+        :param observation_space: an environment's; a Dict's part under ``observation_key``
+        :param action_space: an environment's
+        :raises DatasetError: when they differ from this dataset's
+        """
+        if self.observation_key is not None and isinstance(observation_space, gym.spaces.Dict):
+            observation_space = observation_space.spaces.get(self.observation_key, observation_space)
+        for name, own, other in (
+            ("observation", self.observation_space, observation_space),
+            ("action", self.action_space, action_space),
+        ):
+            if not spaces_match(own, other):
+                raise DatasetError(f"{self.id}: its {name} space is {own}, but the environment's is {other}")
+
+    def split(
+        self, validation_fraction: float, seed: int | None = None
+    ) -> tuple["DemonstrationDataset", "DemonstrationDataset"]:
+        """
+        Splits by episode, so that no window of one part overlaps the other; each part keeps at least one episode.
+
+        :param validation_fraction: share of episodes in the second part, above 0 and below 1
+        :param seed: of the choice of episodes
+        :return: training and validation part
+        :raises DatasetError: with fewer than two episodes
+        """
+        if not 0.0 < validation_fraction < 1.0:
+            raise DatasetError(f"validation_fraction is {validation_fraction}, expected above 0 and below 1")
+        if self.n_episodes < 2:
+            raise DatasetError(f"{self.id}: one episode cannot be split, expected at least two")
+        n_validation = min(max(1, round(self.n_episodes * validation_fraction)), self.n_episodes - 1)
+        order = np.random.default_rng(seed).permutation(self.n_episodes)
+        return self._subset(np.sort(order[n_validation:])), self._subset(np.sort(order[:n_validation]))
+
+    def _subset(self, indices: np.ndarray, n_skipped: int = 0) -> "DemonstrationDataset":
+        episodes = [self.episode(int(index)) for index in indices]
+        if not episodes:
+            raise DatasetError(f"{self.id}: no episode is left, expected at least one")
+        subset = DemonstrationDataset.from_episodes(
+            episodes, self.observation_space, self.action_space, id=self.id, observation_key=self.observation_key
+        )
+        return replace(subset, n_skipped=n_skipped)
+
+    def at_least(self, horizon: int) -> "DemonstrationDataset":
+        """
+        :param horizon: H, env steps
+        :return: the episodes as long as a skill; this very dataset if all are
+        :raises DatasetError: when there is none
+        """
+        lengths = np.diff(self.offsets)
+        if lengths.min() >= horizon:
+            return self
+        long_enough = lengths >= horizon
+        return self._subset(np.flatnonzero(long_enough), self.n_skipped + int((~long_enough).sum()))
+
+    def n_windows(self, horizon: int) -> int:
+        """
+        :param horizon: H, env steps
+        :return: number of different windows
+        """
+        return len(self._window_starts(horizon)[0])
+
+    def sample_windows(self, batch: int, horizon: int, rng: np.random.Generator) -> WindowBatch:
+        """
+        Windows drawn uniformly (with replacement) from all that lie within one episode.
+
+        :param batch: B
+        :param horizon: H, env steps
+        :param rng: source of randomness
+        :return: observations (B, H + 1, O) and actions (B, H, A)
+        """
+        observation_starts, action_starts = self._window_starts(horizon)
+        chosen = rng.integers(len(action_starts), size=batch)
+        steps = np.arange(horizon + 1)
+        return WindowBatch(
+            self.observations.take(observation_starts[chosen][:, None] + steps, axis=0),
+            self.actions.take(action_starts[chosen][:, None] + steps[:-1], axis=0),
+        )
+
+    def _window_starts(self, horizon: int) -> tuple[np.ndarray, np.ndarray]:
+        if horizon not in self._starts:
+            lengths = np.diff(self.offsets)
+            counts = np.maximum(lengths - horizon + 1, 0)
+            if not counts.sum():
+                raise DatasetError(
+                    f"{self.id}: no episode has {horizon} env steps (the longest has {lengths.max()}), "
+                    "expected at least one as long as the horizon"
+                )
+            episodes = np.repeat(np.arange(self.n_episodes), counts)
+            within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+            starts = self.offsets[:-1][episodes] + within
+            self._starts[horizon] = (starts + episodes, starts)
+        return self._starts[horizon]
+
+
+def spaces_match(one: gym.Space[Any], other: gym.Space[Any]) -> bool:
+    """
+    Whether two Boxes have the same shape and bounds. The precision (float32 or float64) may differ.
+
+    :param one: a space
+    :param other: a space
+    """
+    return (
+        isinstance(one, gym.spaces.Box)
+        and isinstance(other, gym.spaces.Box)
+        and one.shape == other.shape
+        and np.array_equal(one.low.astype(np.float32), other.low.astype(np.float32))
+        and np.array_equal(one.high.astype(np.float32), other.high.astype(np.float32))
+    )
+
+
+def check_space(dataset_id: str, name: str, space: gym.Space[Any]) -> gym.spaces.Box:
+    """
+    :param dataset_id: for the message
+    :param name: "observation" or "action"
+    :param space: what should be a one-dimensional Box, bounded if it is of actions
+    :return: the same space
+    :raises DatasetError: when it is not
+    """
+    if not isinstance(space, gym.spaces.Box) or space.shape is None or len(space.shape) != 1 or not space.shape[0]:
+        raise DatasetError(f"{dataset_id}: its {name} space is {space}, expected a one-dimensional Box")
+    if name == "action" and not (space.is_bounded() and (space.low < space.high).all()):
+        raise DatasetError(
+            f"{dataset_id}: its action space is {space}, expected finite bounds, the lower below the upper"
+        )
+    return space

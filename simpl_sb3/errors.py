@@ -1,0 +1,25 @@
+"""Every error of the library: each names what was given and what was expected, and is a child of ``SimplError``."""
+
+from simpl_envs.errors import SimplError, TaskError
+
+__all__ = ["DatasetError", "EnvironmentSpecError", "ModelFileError", "SettingsError", "SimplError", "SkillMismatchError", "TaskError"]
+
+
+class DatasetError(SimplError, ValueError):
+    """A dataset that skills cannot be extracted from: no long enough trajectory, NaN, wrong lengths, unusable spaces."""
+
+
+class EnvironmentSpecError(SimplError, ValueError):
+    """An environment that does not fit: no tasks, a discrete or unbounded action space, an observation of another shape."""
+
+
+class SkillMismatchError(SimplError, ValueError):
+    """Skills and their user differ in horizon, skill dimension, observation or action space."""
+
+
+class ModelFileError(SimplError, ValueError):
+    """A model file that is missing, corrupt, of another kind, or of a newer schema."""
+
+
+class SettingsError(SimplError, ValueError):
+    """Settings that contradict each other or the library: an unknown preset, a wrapper that SiMPL cannot work under."""

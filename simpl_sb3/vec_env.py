@@ -1,0 +1,268 @@
+"""``SkillVecEnv``: many task environments whose actions are skills, with one decoder call for all of them per env step."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
+
+from simpl_sb3.errors import EnvironmentSpecError
+from simpl_sb3.skills import SkillModel
+from simpl_sb3.wrappers import SKILL_BOUND, check_skills_fit, skill_action_space
+
+
+class HeldEnvs(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
+    """
+    Plain environments, one after the other, each held where it ended until ``reset`` names it in ``reset_mask``.
+
+    Gymnasium's ``SyncVectorEnv`` refuses to step while one of its environments has ended; a skill must go on for the others.
+
+    :param env_fns: one constructor per environment
+    """
+
+    metadata = {"autoreset_mode": AutoresetMode.DISABLED}
+
+    def __init__(self, env_fns: Sequence[Callable[[], gym.Env]]) -> None:
+        self.envs = [make() for make in env_fns]
+        self.num_envs = len(self.envs)
+        self.single_observation_space = self.envs[0].observation_space
+        self.single_action_space = self.envs[0].action_space
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self.render_mode = self.envs[0].render_mode
+        self.spec = self.envs[0].spec
+        self._observations: list[Any] = [None] * self.num_envs
+        self._flags = np.zeros((2, self.num_envs), bool)  # terminated, truncated
+        self._active = np.ones(self.num_envs, bool)
+
+    def _stacked(self) -> np.ndarray:
+        return np.stack(self._observations)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        options = dict(options or {})
+        mask, tasks = options.pop("reset_mask", np.ones(self.num_envs, bool)), options.pop("tasks", None)
+        for i in np.flatnonzero(mask):
+            own = options | ({"task": tasks[i]} if tasks is not None and tasks[i] is not None else {})
+            observation, _ = self.envs[i].reset(seed=None if seed is None else seed + int(i), options=own or None)
+            self._observations[i] = observation
+        self._flags[:, mask] = False
+        return self._stacked(), {}
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        rewards, infos = np.zeros(self.num_envs), dict[str, Any]()
+        for i in np.flatnonzero(self._active & ~self._flags.any(axis=0)):
+            self._observations[i], rewards[i], *self._flags[:, i], info = self.envs[i].step(actions[i])
+            infos = self._add_info(infos, info, int(i))
+        return self._stacked(), rewards, self._flags[0].copy(), self._flags[1].copy(), infos
+
+    def set_active(self, active: np.ndarray) -> None:
+        """Hold every environment outside ``active`` (num_envs,) bool, as if it had ended."""
+        self._active = np.asarray(active, bool)
+
+    def set_task(self, task: Any, indices: Iterable[int] | None = None) -> None:
+        """Give environments another task, at once and until changed."""
+        for i in range(self.num_envs) if indices is None else indices:
+            self.envs[i].get_wrapper_attr("set_task")(task)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "envs":
+            raise AttributeError(name)
+        return self.envs[0].get_wrapper_attr(name)
+
+    def close_extras(self, **kwargs: Any) -> None:
+        for env in self.envs:
+            env.close()
+
+
+class SkillVecEnv(VecEnv):
+    """
+    ``SkillActionWrapper`` for many environments at once, as a Stable-Baselines3 ``VecEnv`` (ended environments reset themselves).
+
+    ``info`` is that of the wrapper, and at the end of an episode also SB3's: ``terminal_observation``, ``TimeLimit.truncated`` and
+    ``episode`` (return, and length in env steps). ``env_method`` knows ``set_task``, ``reset``, and what the environments have.
+
+    :param envs: a Gymnasium ``VectorEnv`` with ``AutoresetMode.DISABLED`` that holds ended environments and knows ``set_active``, or
+        constructors of plain environments
+    :param skills: a model, or the path of a saved one
+    :param bound: half-width b of the action space Box(-b, b, (Z,))
+    :raises EnvironmentSpecError: for a vector environment that resets by itself, and where ``SkillActionWrapper`` raises it
+    :raises SkillMismatchError: where ``SkillActionWrapper`` raises it
+    """
+
+    def __init__(
+        self, envs: VectorEnv | Sequence[Callable[[], gym.Env]], skills: SkillModel | str | Path, bound: float = SKILL_BOUND
+    ) -> None:
+        self.envs = envs if isinstance(envs, VectorEnv) else HeldEnvs(envs)
+        mode = self.envs.metadata.get("autoreset_mode")
+        if mode != AutoresetMode.DISABLED:
+            raise EnvironmentSpecError(f"SkillVecEnv resets by itself: make the vector environment with AutoresetMode.DISABLED, not {mode}.")
+        self.skills = skills if isinstance(skills, SkillModel) else SkillModel.load(skills)
+        observation_space = self.envs.single_observation_space
+        check_skills_fit(observation_space, self.envs.single_action_space, self.skills)
+        self._key = self.skills.observation_key if isinstance(observation_space, gym.spaces.Dict) else None
+        self.render_mode = self.envs.render_mode
+        super().__init__(
+            self.envs.num_envs,
+            observation_space if self._key is None else observation_space[self._key],
+            skill_action_space(self.skills, bound),
+        )
+        self._actions = np.zeros((self.num_envs, self.skills.skill_dim), np.float32)
+        self._active = np.ones(self.num_envs, bool)
+        self._returns, self._lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, int)
+        self._observations = np.zeros((self.num_envs, *self.observation_space.shape), np.float32)  # type: ignore[misc]
+
+    def _read(self, observations: Any) -> np.ndarray:
+        return np.array(observations if self._key is None else observations[self._key], np.float32)
+
+    def _reset(self, mask: np.ndarray, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
+        observations, _ = self.envs.reset(seed=seed, options={**(options or {}), "reset_mask": mask})
+        self._observations[mask] = self._read(observations)[mask]
+        self._returns[mask], self._lengths[mask] = 0.0, 0
+
+    def reset(self) -> VecEnvObs:
+        self._reset(np.ones(self.num_envs, bool), self._seeds[0], self._options[0] or None)
+        self._reset_seeds()
+        self._reset_options()
+        return self._observations.copy()
+
+    def set_active(self, active: np.ndarray) -> None:
+        """
+        Leave environments out of the coming steps: they cost nothing, do not move, and return no reward and no end.
+
+        :param active: (num_envs,) bool
+        """
+        self._active = np.asarray(active, bool)
+        self.envs.set_active(self._active)  # type: ignore[attr-defined]
+
+    def step_async(self, actions: np.ndarray) -> None:
+        self._actions = np.asarray(actions, np.float32)
+
+    def step_wait(self) -> VecEnvStepReturn:
+        running = self._active.copy()
+        rewards, steps = np.zeros(self.num_envs), np.zeros(self.num_envs, int)
+        terminated, truncated = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
+        observed = np.empty((self.skills.horizon, *self._observations.shape), np.float32)  # (H, B, O)
+        last: dict[str, np.ndarray] = {}
+        observations = self._observations
+        for step in range(self.skills.horizon):
+            low_level_actions = self.skills.act(observations, self._actions)
+            raw, reward, now_terminated, now_truncated, info = self.envs.step(low_level_actions)
+            observations = np.where(self._column(running), self._read(raw), observations)
+            observed[step] = observations
+            rewards[running] += reward[running]
+            steps[running] += 1
+            self._keep_last(last, info, running)
+            terminated |= running & now_terminated
+            truncated |= running & now_truncated
+            running &= ~(terminated | truncated)
+            if not running.any():
+                break
+        self._observations = observations
+        self._returns += rewards
+        self._lengths += steps
+        infos = self._infos(last, observed, steps)
+        dones = terminated | truncated
+        self._finish(dones, terminated, infos)
+        return self._observations.copy(), rewards.astype(np.float32), dones, infos
+
+    def _column(self, mask: np.ndarray) -> np.ndarray:
+        return mask.reshape(-1, *[1] * (self._observations.ndim - 1))
+
+    @staticmethod
+    def _keep_last(last: dict[str, np.ndarray], info: dict[str, Any], running: np.ndarray) -> None:
+        for key, values in info.items():
+            if key.startswith("_") or not isinstance(values, np.ndarray):
+                continue
+            present = running & info.get(f"_{key}", running)
+            if key not in last:
+                last[key] = values.copy()
+            last[key][present] = values[present]
+
+    def _infos(self, last: dict[str, np.ndarray], observed: np.ndarray, steps: np.ndarray) -> list[dict[str, Any]]:
+        infos = []
+        for i in range(self.num_envs):
+            info: dict[str, Any] = {key: values[i] for key, values in last.items()} if steps[i] else {}
+            if "is_success" in info:
+                info["is_success"] = bool(info["is_success"])
+            info["skill_steps"] = int(steps[i])
+            info["skill_observations"] = observed[: steps[i], i]
+            infos.append(info)
+        return infos
+
+    def _finish(self, dones: np.ndarray, terminated: np.ndarray, infos: list[dict[str, Any]]) -> None:
+        """Note what SB3 expects at an episode's end, and reset the ended environments."""
+        for i in np.flatnonzero(dones):
+            infos[i]["terminal_observation"] = self._observations[i].copy()
+            infos[i]["TimeLimit.truncated"] = not terminated[i]
+            infos[i]["episode"] = {"r": float(self._returns[i]), "l": int(self._lengths[i]), "t": 0.0}
+        if dones.any():
+            self._observations = self._observations.copy()
+            self._reset(dones)
+
+    def env_method(self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any) -> list[Any]:
+        chosen = list(self._get_indices(indices))
+        if method_name == "reset":
+            mask = np.zeros(self.num_envs, bool)
+            mask[chosen] = True
+            options = dict(kwargs.get("options") or {})
+            if "task" in options:
+                options["tasks"] = [options.pop("task")] * self.num_envs
+            self._reset(mask, kwargs.get("seed"), options)
+            return [(self._observations[i].copy(), {}) for i in chosen]
+        if method_name == "set_task":
+            self.envs.set_task(*args, indices=chosen, **kwargs)  # type: ignore[attr-defined]
+            return [None] * len(chosen)
+        result = getattr(self.envs, method_name)(*args, **kwargs)
+        return [result] * len(chosen)
+
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        value = self.skills if attr_name == "skills" else getattr(self.envs, attr_name)
+        return [value] * len(list(self._get_indices(indices)))
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        setattr(self.envs, attr_name, value)
+
+    def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: VecEnvIndices = None) -> list[bool]:
+        return [False] * len(list(self._get_indices(indices)))
+
+    def close(self) -> None:
+        self.envs.close()
+
+
+def make_skill_vec_env(
+    env_id: str | Callable[[], gym.Env],
+    skills: SkillModel | str | Path,
+    n_envs: int = 40,
+    *,
+    seed: int | None = None,
+    bound: float = SKILL_BOUND,
+    **env_kwargs: Any,
+) -> SkillVecEnv:
+    """
+    Many environments in one line: the environment's native vector form where it has one, plain ones in turn otherwise.
+
+    :param env_id: a registered id, or a constructor of one environment
+    :param skills: a model, or the path of a saved one
+    :param n_envs: how many; for meta-training, the number of training tasks is a good choice
+    :param seed: seed of the first reset
+    :param env_kwargs: passed on to the environment
+    """
+    if isinstance(env_id, str) and gym.spec(env_id).vector_entry_point is not None:
+        envs: Any = gym.make_vec(
+            env_id,
+            n_envs,
+            vectorization_mode="vector_entry_point",
+            autoreset_mode=AutoresetMode.DISABLED,
+            **env_kwargs,
+        )
+    else:
+        make = (lambda: gym.make(env_id, **env_kwargs)) if isinstance(env_id, str) else (lambda: env_id(**env_kwargs))
+        envs = [make] * n_envs
+    vec_env = SkillVecEnv(envs, skills, bound)
+    vec_env.seed(seed)
+    return vec_env
