@@ -42,7 +42,7 @@ def report(demonstrations: list[KitchenDemonstration]) -> None:
         before = (0, *d.completed_at)
         for k, subtask in enumerate(d.task.subtasks):
             own = [a for a in d.attempts if a.subtask == subtask]
-            if not own:  # cut off before
+            if not own:  # cut off before, or complete already
                 continue
             done[subtask].append(k < len(d.completed_at))
             first[subtask].append(own[0].succeeded)

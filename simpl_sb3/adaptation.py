@@ -7,8 +7,7 @@ three. An agent that has lived through its episodes leaves the batch.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch as th
@@ -16,72 +15,14 @@ from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.buffers import TaskReplayBuffer
+from simpl_sb3.config import AdaptationSettings
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.policies import SkillPriorPEARLPolicy, SkillPriorPolicy
 from simpl_sb3.rollouts import EpisodeCollector, FinishedEpisode, Job
 from simpl_sb3.skill_prior_sac import SkillPriorSAC, make_optimizers, update_agents
 from simpl_sb3.skills import SkillModel
 
-EXPLORATION = ("prior", "aggregate", "posterior")
 OnEpisode = Callable[[int, int, FinishedEpisode], None]
-
-
-@dataclass(frozen=True)
-class AdaptationSettings:
-    """
-    How an agent adapts to a task.
-
-    :param n_episodes: episodes in all, the exploring ones included
-    :param n_exploration_episodes: episodes with the meta-policy before the task latent is fixed; 0 without a meta-policy
-    :param exploration: "prior": e from N(0, I) (the paper); "aggregate": the posterior of a random training task; "posterior":
-        "aggregate" until something was paid, and from then on q(e | what was seen so far)
-    :param exploration_latent_skills: skills after which an exploring episode draws another e; None keeps one (the paper)
-    :param context_size: context rows shown to the task encoder; None for all of them (the paper)
-    :param context_reward_rows: with ``context_size``, at most so many paid rows among them
-    :param reuse_exploration: start the replay buffer with the exploring episodes. Note: it starts empty in the paper
-    :param initial_updates: updates on them before the first fine-tuning episode
-    :param updates_per_skill: updates for each skill executed
-    :param learning_rate: of actor and critics
-    :param batch_size: transitions per update
-    :param buffer_size: skills kept
-    :param tau: step of the target critics
-    :param gamma: discount per skill
-    :param n_steps: skills that a transition spans at most
-    :param skill_kl_target: budget of KL(policy || skill prior) in nats
-    :param skill_kl_multiplier: its start; None takes the meta-trained one
-    :param multiplier_learning_rate: step of dual descent
-    :param multipliers_only_grow: never lower the multiplier
-    :param kl_clip: bound of the KL in the Bellman target, nats
-    """
-
-    n_episodes: int = 205
-    n_exploration_episodes: int = 20
-    exploration: str = "posterior"
-    exploration_latent_skills: int | None = 50
-    context_size: int | None = 256
-    context_reward_rows: int = 8
-    reuse_exploration: bool = True
-    initial_updates: int = 200
-    updates_per_skill: float = 1.0
-    learning_rate: float = 1e-3
-    batch_size: int = 128
-    buffer_size: int = 20_000
-    tau: float = 0.01
-    gamma: float = 0.99
-    n_steps: int = 4
-    skill_kl_target: float = 1.0
-    skill_kl_multiplier: float | None = None
-    multiplier_learning_rate: float = 3e-3
-    multipliers_only_grow: bool = True
-    kl_clip: float = 5.0
-
-    def __post_init__(self) -> None:
-        if self.exploration not in EXPLORATION:
-            raise SettingsError(f"exploration is {self.exploration!r}: expected one of {', '.join(EXPLORATION)}.")
-        if not 0 <= self.n_exploration_episodes <= self.n_episodes:
-            raise SettingsError(
-                f"{self.n_exploration_episodes} exploring episodes of {self.n_episodes}: expected a number from 0 to all of them."
-            )
 
 
 class Adaptation:
@@ -106,17 +47,17 @@ class Adaptation:
         settings: AdaptationSettings,
         seed: int | None = None,
         on_episode: OnEpisode | None = None,
-        net_arch: Sequence[int] = (128, 128, 128),
     ) -> None:
         if len(tasks) != env.num_envs:
             raise SettingsError(f"{len(tasks)} tasks for {env.num_envs} environments: expected as many as tasks.")
         self.env, self.tasks, self.skills, self.meta, self.settings = env, tuple(tasks), skills, meta_policy, settings
         self.on_episode = on_episode or (lambda agent, episode, finished: None)
-        self.net_arch = meta_policy.net_arch if meta_policy is not None else list(net_arch)
+        self.net_arch = meta_policy.net_arch if meta_policy is not None else list(settings.net_arch)
         self.device = skills.observation_mean.device if meta_policy is None else meta_policy.device
         self.seed = seed
         if seed is not None:
             set_random_seed(seed)
+            env.seed(seed)
         n_agents, observation_dim = len(tasks), env.observation_space.shape[0]  # type: ignore[index]
         self.episodes = np.zeros(n_agents, int)  # begun
         self.finished = np.zeros(n_agents, int)
@@ -164,9 +105,11 @@ class Adaptation:
 
     def _exploration_latent(self, job: Job) -> th.Tensor:
         assert self.meta is not None
-        if self.settings.exploration != "posterior" or not self.context.paid(job.task_index):
-            return self.meta.sample_latent("prior" if self.settings.exploration == "prior" else "aggregate").cpu()
-        mean, std = self._infer([job.task_index])
+        agent, exploration = job.task_index, self.settings.exploration
+        if exploration != "posterior" or not self.context.paid(agent):
+            source = "prior" if exploration == "prior" else "aggregate"
+            return self.meta.sample_latent(source, self.settings.exploration_spread).cpu()
+        mean, std = self._infer([agent])
         return (mean + std * th.randn_like(std))[0].cpu()
 
     @th.no_grad()

@@ -55,9 +55,9 @@ class SkillEpisode:
         if self.env_observations is None or len(self) == 0:
             return None
         rewards, terminated = task.rewards(self.env_observations)
-        if not np.any(rewards > 0):
-            return None
         n_env_steps = int(np.argmax(terminated)) + 1 if terminated.any() else len(terminated)
+        if not np.any(rewards[:n_env_steps] > 0):  # what stands after the end has no meaning
+            return None
         ends = np.cumsum(self.skill_steps.astype(int))
         n_skills = int(np.searchsorted(ends, n_env_steps)) + 1  # skills up to the one in which the task ends
         paid = np.where(np.arange(len(rewards)) < n_env_steps, rewards, 0.0)
@@ -194,8 +194,8 @@ class TaskReplayBuffer:
         """
         Context rows of each task, drawn with replacement.
 
-        Uniform as published, or with ``reward_rows`` balanced: a random stretch of consecutive rows (so that the context may hold few
-        episodes or many), of it up to ``reward_rows`` of the rows that were paid, and others to fill up.
+        Uniform as published, or with ``reward_rows`` balanced: a random stretch of at least N consecutive rows (so that the context may
+        hold few episodes or many), of it up to ``reward_rows`` of the rows that were paid, and others to fill up.
 
         :param task_indices: (T,); each must hold a row
         :param n_rows: N
@@ -235,13 +235,13 @@ class TaskReplayBuffer:
     def _balanced(self, task: int, n_rows: int, reward_rows: int, whole: bool = False) -> np.ndarray:
         """Indices (n_rows,) of a balanced context; ``whole`` takes the whole ring as the stretch."""
         size = int(self.sizes[task])
-        length = size if whole else int(np.exp(self.rng.uniform(0.0, np.log(size)))) + 1
+        length = size if whole else int(np.exp(self.rng.uniform(np.log(min(n_rows, size)), np.log(size)))) + 1
         start = 0 if whole else int(self.rng.integers(0, max(1, size - length + 1)))
         ages = np.arange(start, min(start + length, size))
         stretch = task * self.capacity + (self.written[task] - 1 - ages) % self.capacity
         paid = stretch[self.rows[stretch, self._columns["rewards"].start] > 0]
-        if len(paid) > reward_rows:
-            paid = self.rng.choice(paid, reward_rows, replace=False)
+        if len(paid) > min(reward_rows, n_rows):
+            paid = self.rng.choice(paid, min(reward_rows, n_rows), replace=False)
         rest = self.rng.choice(stretch, n_rows - len(paid))
         return np.concatenate([paid, rest])
 

@@ -73,7 +73,7 @@ class SkillPriorPolicy(BasePolicy):
         n_agents: int = 1,
     ) -> None:
         super().__init__(observation_space, action_space, squash_output=False)
-        self.skills = SkillModel.from_settings(skill_settings).requires_grad_(False).eval()
+        self.skills = SkillModel.from_settings(skill_settings).freeze()  # its normalisation statistics never move
         self.net_arch, self.task_latent_dim, self.n_agents = list(net_arch), task_latent_dim, n_agents
         self.observation_dim, skill_dim = self.skills.observation_space.shape[0], self.skills.skill_dim
         state_dim = self.observation_dim + task_latent_dim
@@ -83,10 +83,6 @@ class SkillPriorPolicy(BasePolicy):
         self.critics_target.load_state_dict(self.critics.state_dict())
         self.log_multiplier = nn.Parameter(th.zeros(n_agents, 1))
         self.register_buffer("task_latent", th.zeros(n_agents, task_latent_dim))
-
-    def set_training_mode(self, mode: bool) -> None:
-        super().set_training_mode(mode)
-        self.skills.eval()  # frozen: its normalisation statistics must not move
 
     def _input(self, observations: th.Tensor, e: th.Tensor | None, *more: th.Tensor) -> th.Tensor:
         """Standardised observations (M, B, O), e (M, B, E) and whatever else the network reads, side by side."""
@@ -151,7 +147,7 @@ class SkillPriorPolicy(BasePolicy):
         :return: skills, as many as observations, (..., Z)
         """
         shape = (self.n_agents, -1, observations.shape[-1])
-        latents = None if e is None else e.view(self.n_agents, -1, self.task_latent_dim)
+        latents = None if e is None else e.to(self.device).view(self.n_agents, -1, self.task_latent_dim)
         (mean, std), _ = self.distribution(th.as_tensor(observations, device=self.device).view(shape), latents)
         z = mean if deterministic else mean + std * th.randn_like(std)
         return np.asarray(z.flatten(0, 1).cpu().numpy())
@@ -226,21 +222,31 @@ class SkillPriorPEARLPolicy(SkillPriorPolicy):
         self.log_skill_multipliers = nn.Parameter(th.zeros(2))  # of KL(policy || skill prior): prior-sized, posterior-sized
         self.log_latent_multipliers = nn.Parameter(th.zeros(1 + n_tasks))  # of KL(q(e | c) || N(0, I)): prior-sized, then per task
 
-        self.register_buffer("train_latents", th.zeros(n_tasks, 2, task_latent_dim))  # q(e | c) of each training task: mean, std
-        self.train_latents[:, 1] = 1.0
+        self.register_buffer("latent_mean", th.zeros(task_latent_dim))  # the training tasks' latents, as one Gaussian
+        self.register_buffer("latent_cholesky", th.eye(task_latent_dim))
 
-    def sample_latent(self, source: str) -> th.Tensor:
+    def sample_latent(self, exploration: str, spread: float = 1.0) -> th.Tensor:
         """
         A task latent to explore with.
 
-        :param source: "prior" for N(0, I); "aggregate" for the posterior of a random training task
+        :param exploration: "prior" for N(0, I); "aggregate" for the Gaussian around the latents of the training tasks
+        :param spread: factor on the standard deviation of "aggregate"
         :return: (E,)
         """
         noise = th.randn(self.task_latent_dim, device=self.device)
-        if source == "prior":
-            return noise
-        mean, std = self.train_latents[int(th.randint(len(self.train_latents), ()))]
-        return mean + std * noise
+        return noise if exploration == "prior" else self.latent_mean + spread * (self.latent_cholesky @ noise)
+
+    def remember_latents(self, mean: th.Tensor, std: th.Tensor) -> None:
+        """
+        Fit the Gaussian from which ``sample_latent("aggregate")`` draws to the posteriors of tasks, by its moments.
+
+        :param mean: of q(e | context), (T, E)
+        :param std: (T, E)
+        """
+        centred = mean - mean.mean(dim=0)
+        covariance = centred.T @ centred / max(1, len(mean) - 1) + th.diag(std.square().mean(dim=0))
+        self.latent_mean.copy_(mean.mean(dim=0))
+        self.latent_cholesky.copy_(th.linalg.cholesky(covariance))
 
     def encode(self, context: th.Tensor) -> Gaussian:
         """

@@ -70,7 +70,7 @@ def git_revision() -> dict[str, Any]:
     """
     The commit of this library, when it runs from a checkout.
 
-    :return: ``commit``, the full hash, and ``dirty``, whether tracked files differ from it; both None outside a checkout
+    :return: ``commit``, its full hash, and ``dirty``, whether tracked files differ from it; None outside a checkout
     """
     here = Path(__file__).resolve()
     try:
@@ -123,7 +123,7 @@ def plain(value: Any, where: str = "settings") -> Any:
     Settings as data that JSON can hold, without absolute paths: below the working folder a path becomes relative to it,
     anywhere else only its name is kept, ``.../name``.
 
-    :param value: mappings, sequences, sets, dataclasses, paths, numpy numbers and arrays, text, finite numbers, bool, None
+    :param value: mappings, sequences, sets, dataclasses, paths, arrays, text, finite numbers, bool, None
     :param where: how messages call it
     :return: dict, list, str, int, float, bool or None
     :raises SettingsError: for anything else

@@ -1,13 +1,14 @@
 """
 Episode rows: what every evaluation writes and every report reads, as a CSV with its settings as JSON beside it.
 
-An *agent* is one task with one seed; its episodes are counted from 1, those that explore included.
-"At episode N" is the mean of episodes N-4 to N+5, except that "at 20" is 21 to 30, the first ten after exploring.
+An *agent* is one task with one seed; its episodes are counted from 1, those that explore included. What "at episode N"
+means, and how its interval is made, stands in ``estimates``.
 """
 
 import csv
 import dataclasses
 import io
+import itertools
 import json
 import math
 import os
@@ -20,22 +21,18 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
-from simpl_sb3.errors import SettingsError, SimplError
-from simpl_sb3.estimates import Curve, Estimate, bootstrap_interval, estimate
+from simpl_sb3.errors import SettingsError
+from simpl_sb3.estimates import AgentEpisodes, Estimate, ResultsError, estimate
 from simpl_sb3.provenance import command_line, git_revision, machine, package_versions, plain
 
 __all__ = [
     "COLUMNS",
     "METHODS",
-    "AgentEpisodes",
     "EpisodeRow",
     "ResultFile",
     "ResultsError",
     "agent_episodes",
-    "episodes_at",
-    "learning_curve",
     "read_results",
     "return_at",
     "success_at",
@@ -48,10 +45,6 @@ SCHEMA_VERSION = 1
 KIND = "simpl-sb3/results"
 FOREIGN_FILES = frozenset({"progress.csv"})
 """CSV files that lie in run folders and hold no rows: Stable-Baselines3's log."""
-
-
-class ResultsError(SimplError, ValueError):
-    """Results that cannot be read, do not fit together, or do not hold the episodes asked for."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -129,12 +122,13 @@ class ResultFile:
     """
     What one CSV and its JSON hold.
 
-    :param name: file name without ``.csv``
+    :param path: of the CSV
     :param rows: in the file's order
-    :param metadata: the JSON: ``command``, ``settings``, ``training_task_set``, ``variant``, ``machine``, ``wall_time_s``, ...
+    :param metadata: the JSON: ``command``, ``settings``, ``training_task_set``, ``variant``, ``machine``,
+        ``wall_time_s``, and what else :func:`write_results` puts there
     """
 
-    name: str
+    path: Path
     rows: tuple[EpisodeRow, ...]
     metadata: Mapping[str, Any]
 
@@ -175,7 +169,7 @@ def write_results(
         raise SettingsError(f"{existing[0]} exists; expected a new name, or overwrite=True to replace it")
     rows = tuple(rows)
     check_rows(rows)
-    times = {"total": wall_time_s} if isinstance(wall_time_s, int | float) else dict(wall_time_s or {})
+    times = {"total": wall_time_s} if isinstance(wall_time_s, Real) else dict(wall_time_s or {})
     metadata = {
         "schema_version": SCHEMA_VERSION,
         "kind": KIND,
@@ -201,10 +195,9 @@ def write_results(
     writer.writerow(COLUMNS)
     writer.writerows(dataclasses.astuple(row) for row in rows)
     # the CSV comes last: without it there is no result
-    write_atomically(
-        path.with_suffix(".json"), json.dumps(metadata, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    )
-    write_atomically(path, table.getvalue())
+    description = json.dumps(metadata, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomically(path.with_suffix(".json"), description.encode())
+    write_atomically(path, table.getvalue().encode())
     return path
 
 
@@ -212,7 +205,7 @@ def read_results(path: str | os.PathLike[str]) -> list[ResultFile]:
     """
     Read one CSV with its JSON, or all that lie in a folder and the folders below it.
 
-    :param path: a CSV or a folder; a folder's ``progress.csv`` (Stable-Baselines3's log) and hidden files are passed over
+    :param path: a CSV or a folder; a folder's hidden files and ``progress.csv`` (SB3's log) are passed over
     :return: one entry per CSV, by name
     :raises ResultsError: a file is missing or malformed: says which, what it holds, and what was expected
     """
@@ -249,7 +242,7 @@ def _read_file(path: Path) -> ResultFile:
         raise ResultsError(f"{path}: {error}") from error
     if len(rows) != metadata.get("n_rows", len(rows)):
         raise ResultsError(f"{path} holds {len(rows)} rows; expected {metadata['n_rows']} as its JSON says")
-    return ResultFile(path.stem, tuple(rows), metadata)
+    return ResultFile(path, tuple(rows), metadata)
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:
@@ -267,6 +260,11 @@ def _read_metadata(path: Path) -> dict[str, Any]:
         raise ResultsError(
             f"{path} has schema version {metadata.get('schema_version')}; this library reads {SCHEMA_VERSION}"
         )
+    for key in ("settings", "wall_time_s", "machine", "revision", "versions"):
+        if not isinstance(metadata.get(key, {}), dict):
+            raise ResultsError(f"{path}: {key} is {metadata[key]!r}; expected a JSON object")
+    if not all(isinstance(seconds, Real) for seconds in metadata.get("wall_time_s", {}).values()):
+        raise ResultsError(f"{path}: wall_time_s is {metadata['wall_time_s']}; expected seconds by stage")
     return metadata
 
 
@@ -285,18 +283,18 @@ def check_rows(rows: Iterable[EpisodeRow]) -> None:
         raise ResultsError("no rows; expected at least one episode")
     for agent, steps in agents.items():
         counts = [steps[episode] for episode in sorted(steps)]
-        if any(later <= earlier for earlier, later in zip(counts, counts[1:], strict=False)):
+        if any(later <= earlier for earlier, later in itertools.pairwise(counts)):
             raise ResultsError(
                 f"env_steps of agent {' '.join(agent)} do not grow from episode to episode; they are cumulative"
             )
 
 
-def write_atomically(path: Path, content: str) -> None:
-    """Write a text file whole or not at all; missing folders are made, an existing file is replaced."""
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; missing folders are made, an existing file is replaced."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+        with os.fdopen(handle, "wb") as file:
             file.write(content)
         Path(name).chmod(0o644)
         Path(name).replace(path)
@@ -306,57 +304,6 @@ def write_atomically(path: Path, content: str) -> None:
 
 
 # ------------------------------------------------------------ at episode N
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class AgentEpisodes:
-    """
-    One number per agent and episode, agents ordered by task and seed.
-
-    :param tasks: each agent's task, (agents,)
-    :param seeds: each agent's seed, (agents,)
-    :param values: column k is episode k+1, NaN where an agent has none, (agents, episodes)
-    """
-
-    tasks: tuple[str, ...]
-    seeds: tuple[int, ...]
-    values: npt.NDArray[np.float64]
-
-    def at(self, episode: int) -> npt.NDArray[np.float64]:
-        """
-        :param episode: N
-        :return: each agent's mean over the episodes that "at episode N" means, (agents,)
-        :raises ResultsError: an agent lacks one of them
-        """
-        window = episodes_at(episode)
-        values = self.values[:, window.start - 1 : window.stop - 1]
-        missing = np.isnan(values).any(axis=1) | (values.shape[1] < len(window))
-        if missing.any():
-            first = int(np.flatnonzero(missing)[0])
-            raise ResultsError(
-                f"task {self.tasks[first]} seed {self.seeds[first]} lacks episodes; "
-                f"expected {window.start} to {window.stop - 1} for the value at episode {episode}"
-            )
-        return values.mean(axis=1)
-
-    def has(self, episode: int) -> bool:
-        """Whether every agent has the episodes that "at episode N" means."""
-        try:
-            self.at(episode)
-        except ResultsError:
-            return False
-        return True
-
-
-def episodes_at(episode: int) -> range:
-    """
-    The ten episodes that "at episode N" means: N-4 to N+5, and 21 to 30 at 20.
-
-    :raises ResultsError: N < 5, which has no such ten episodes
-    """
-    if episode < 5:
-        raise ResultsError(f"asked for the value at episode {episode}; expected 5 or more, as it needs 4 before it")
-    return range(21, 31) if episode == 20 else range(episode - 4, episode + 6)
 
 
 def agent_episodes(rows: Iterable[EpisodeRow], column: str = "success") -> AgentEpisodes:
@@ -398,18 +345,3 @@ def return_at(rows: Iterable[EpisodeRow], episode: int) -> Estimate:
     """The same for the return; in the kitchen, the number of subtasks completed in order."""
     episodes = agent_episodes(rows, "return")
     return estimate(episodes.at(episode), episodes.tasks)
-
-
-def learning_curve(episodes: AgentEpisodes) -> Curve:
-    """
-    The value at every N that all agents have. At 16 to 19 and 21 to 24 there is none: the ten episodes would mix those
-    that explore, 1 to 20, with those after.
-    """
-    last = episodes.values.shape[1]
-    inside = [n for n in range(5, last - 4) if n == 20 or not 16 <= n <= 24]
-    numbers = np.array([n for n in inside if episodes.has(n)], dtype=np.int64)
-    values = (
-        np.stack([episodes.at(int(n)) for n in numbers], axis=1) if len(numbers) else np.empty((len(episodes.tasks), 0))
-    )
-    low, high = bootstrap_interval(values, episodes.tasks)
-    return Curve(numbers, values.mean(axis=0), low, high)

@@ -13,11 +13,11 @@ import stable_baselines3
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-from stable_baselines3.common.type_aliases import GymEnv
+from stable_baselines3.common.type_aliases import GymEnv, TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.utils import get_device
-from stable_baselines3.common.vec_env import VecNormalize, unwrap_vec_wrapper
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize, unwrap_vec_wrapper
 
-from simpl_sb3.errors import EnvironmentSpecError, ModelFileError, SettingsError
+from simpl_sb3.errors import EnvironmentSpecError, ModelFileError, SettingsError, SkillMismatchError
 from simpl_sb3.skills import SkillModel, write_atomically
 
 SCHEMA_VERSION = 1
@@ -34,26 +34,66 @@ class SkillAlgorithm(OffPolicyAlgorithm):
     optimizers: dict[str, th.optim.Optimizer]
     _not_saved: ClassVar[tuple[str, ...]] = ("policy", "env", "device", "tensorboard_log", "verbose", "_init_setup_model")
 
-    def _find_skills(self) -> SkillModel:
+    def _find_skills(self, env: VecEnv | None = None) -> SkillModel:
         """
+        The skills that an environment's actions are.
+
+        :param env: by default the model's own
         :raises EnvironmentSpecError: for an environment without skills
         :raises SettingsError: under ``VecNormalize``, which would change what the frozen skills see
         """
-        assert self.env is not None
-        if unwrap_vec_wrapper(self.env, VecNormalize) is not None:
+        env = self.env if env is None else env
+        assert env is not None
+        if unwrap_vec_wrapper(env, VecNormalize) is not None:
             raise SettingsError("VecNormalize changes the observations that the frozen skill prior reads: expected an environment without it.")
         try:
-            return self.env.get_attr("skills")[0]
+            return env.get_attr("skills")[0]
         except AttributeError:
             raise EnvironmentSpecError(
                 f"{type(self).__name__} acts through skills, and this environment has none: wrap it in "
                 "SkillActionWrapper(env, skills), or make many at once with make_skill_vec_env(env_id, skills)."
             ) from None
 
+    def _check_env(self, env: VecEnv) -> None:
+        """
+        Check that a model that already knows its skills can act in an environment.
+
+        :raises EnvironmentSpecError: for an environment without skills
+        :raises SkillMismatchError: for other spaces, or other skills, than those that the model was trained on
+        """
+        found = self._find_skills(env)
+        if env.observation_space.shape != self.observation_space.shape or env.action_space != self.action_space:
+            raise SkillMismatchError(
+                f"The model was trained on observations {self.observation_space.shape} and skills {self.action_space}; "
+                f"the environment has {env.observation_space.shape} and {env.action_space}."
+            )
+        if not same_skills(found, self.skills):
+            raise SkillMismatchError("The environment decodes other skills than those that the model was trained on: give it model.skills.")
+
+    def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
+        """
+        As in SB3; the environment must have the skills that the model was trained on.
+
+        :raises EnvironmentSpecError: for an environment without skills
+        :raises SkillMismatchError: for other spaces or other skills
+        """
+        wrapped = self._wrap_env(env, self.verbose)
+        self._check_env(wrapped)
+        self.observation_space = wrapped.observation_space  # its bounds may differ from the demonstrations'
+        super().set_env(wrapped, force_reset)
+
+    @classmethod
+    def _setting_names(cls) -> list[str]:
+        return [name for name in inspect.signature(cls.__init__).parameters if name != "self" and name not in cls._not_saved]
+
     def _settings(self) -> dict[str, Any]:
         """Constructor arguments by name, as plain data."""
-        names = [name for name in inspect.signature(type(self).__init__).parameters if name != "self"]
-        return {name: getattr(self, name) for name in names if name not in self._not_saved}
+        settings = {name: getattr(self, name) for name in self._setting_names()}
+        frequency = settings.get("train_freq")
+        if isinstance(frequency, TrainFreq):  # what SB3 makes of a number of steps
+            in_steps = frequency.unit == TrainFrequencyUnit.STEP
+            settings["train_freq"] = frequency.frequency if in_steps else [frequency.frequency, frequency.unit.value]
+        return settings
 
     def _extra_state(self) -> dict[str, Any]:
         """Further plain data that a saved file holds."""
@@ -104,28 +144,41 @@ class SkillAlgorithm(OffPolicyAlgorithm):
         :param device: of the networks
         :param kwargs: settings that replace the saved ones
         :raises ModelFileError: for a file that is missing, corrupt, or of another kind
+        :raises SettingsError: for a setting that there is not
+        :raises EnvironmentSpecError: for an environment without skills
+        :raises SkillMismatchError: for other spaces or other skills than those that the model was trained on
         """
+        if unknown := kwargs.keys() - set(cls._setting_names()) - {"tensorboard_log", "verbose"}:
+            raise SettingsError(f"{cls.__name__} has no settings {', '.join(sorted(unknown))}: expected {', '.join(cls._setting_names())}.")
         data, tensors = _read_archive(path, cls.__name__, str(get_device(device)))
-        settings = data["settings"] | kwargs
-        model = cls("MlpPolicy", None, device=device, _init_setup_model=False, **settings)  # type: ignore[call-arg]
-        model.skills = SkillModel.from_settings(data["skills"])
-        bound = data["action_bound"]
+        try:
+            model = cls("MlpPolicy", None, device=device, _init_setup_model=False, **(data["settings"] | kwargs))  # type: ignore[call-arg]
+            model.skills = SkillModel.from_settings(data["skills"])
+            bound = float(data["action_bound"])
+            model.num_timesteps, model._n_updates = int(data["num_timesteps"]), int(data["n_updates"])
+            model._load_extra_state(data)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelFileError(f"{path}: its settings do not describe a {cls.__name__}: {error!r}") from None
         model.observation_space = model.skills.observation_space
         model.action_space = spaces.Box(-bound, bound, (model.skills.skill_dim,), np.float32)
         model.n_envs = 1
-        model._load_extra_state(data)
-        if env is not None:
-            wrapped = model._wrap_env(env, model.verbose)
-            if wrapped.observation_space.shape != model.observation_space.shape or wrapped.action_space != model.action_space:
-                raise EnvironmentSpecError(
-                    f"The model was trained on observations {model.observation_space.shape} and skills {model.action_space}; "
-                    f"the environment has {wrapped.observation_space.shape} and {wrapped.action_space}."
-                )
-            model.env, model.n_envs = wrapped, wrapped.num_envs
-        model._setup_model()
-        model._load_tensors(tensors, path)
-        model.num_timesteps, model._n_updates = data["num_timesteps"], data["n_updates"]
+        model._setup_model_with(env, tensors, path)
         return model
+
+    def _setup_model_with(self, env: GymEnv | None, tensors: dict[str, Any], path: Any) -> None:
+        """Build the networks for an environment or for none, and take a file's tensors, those of the frozen skills first."""
+        frozen = {name.removeprefix("skills."): value for name, value in tensors["policy.pth"].items() if name.startswith("skills.")}
+        try:
+            self.skills.load_state_dict(frozen)
+        except RuntimeError as error:
+            raise ModelFileError(f"{path}: its skills do not fit its settings: {error}") from None
+        self.skills.freeze()
+        if env is not None:
+            wrapped = self._wrap_env(env, self.verbose)
+            self._check_env(wrapped)
+            self.env, self.n_envs, self.observation_space = wrapped, wrapped.num_envs, wrapped.observation_space
+        self._setup_model()
+        self._load_tensors(tensors, path)
 
     def _load_extra_state(self, data: dict[str, Any]) -> None:
         """Take back what ``_extra_state`` gave, before ``_setup_model``."""
@@ -138,6 +191,16 @@ class SkillAlgorithm(OffPolicyAlgorithm):
         except (RuntimeError, KeyError, ValueError) as error:
             raise ModelFileError(f"{path}: its tensors do not fit its settings: {error}") from None
         self.skills = self.policy.skills  # type: ignore[assignment]
+
+
+def same_skills(one: SkillModel, other: SkillModel) -> bool:
+    """Whether two models are the same skills: sizes, spaces and weights."""
+    if one is other:
+        return True
+    theirs = other.state_dict()
+    return one.settings == other.settings and all(
+        th.equal(value.cpu(), theirs[name].cpu()) for name, value in one.state_dict().items()
+    )
 
 
 def _tensor_bytes(state: dict[str, Any]) -> bytes:
@@ -165,6 +228,6 @@ def _read_archive(path: Any, kind: str, device: str) -> tuple[dict[str, Any], di
         raise ModelFileError(f"{path} is not a saved {kind}: {type(error).__name__}: {error}") from None
     if given != kind:
         raise ModelFileError(f"{path} holds a {given}: expected a {kind}.")
-    if version > SCHEMA_VERSION:
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
         raise ModelFileError(f"{path} has schema version {version}: this release reads up to {SCHEMA_VERSION}.")
     return data, tensors

@@ -41,7 +41,8 @@ class SkillExtractor:
     Learns skills, their low-level policy and their prior from demonstrations without rewards or task labels.
 
     The defaults suit two CPU cores. As published for the maze: ``encoder="lstm", encoder_hidden=(128,),
-    prior_hidden=(128,) * 6, norm="batch", optimizer="radam", batch_size=128, learning_rate_decay="none"``.
+    prior_hidden=(128,) * 6, norm="batch", optimizer="radam", batch_size=128, learning_rate=1e-3,
+    learning_rate_decay="none"``.
 
     Logged under ``train/`` and ``validation/`` every ``log_interval`` updates: ``action_mse`` (mean squared error of a
     number of an action, the action space scaled to [-1, 1], z sampled from the posterior), ``kl`` (nats, posterior to
@@ -56,6 +57,7 @@ class SkillExtractor:
     :param decoder_hidden: hidden sizes of the low-level policy
     :param prior_hidden: hidden sizes of the prior
     :param norm: "none", "batch" or "layer"
+    :param prior_temperature: of the model that comes out, see ``SkillModel``
     :param normalize_observations: standardise observations by the training part's mean and standard deviation
     :param kl_weight: beta, weight of KL(posterior || N(0, I)) against the actions' log likelihood summed over H and A
     :param batch_size: B, windows per update
@@ -82,10 +84,11 @@ class SkillExtractor:
         decoder_hidden: Sequence[int] = (128, 128, 128, 128),
         prior_hidden: Sequence[int] = (128, 128, 128, 128),
         norm: str = "none",
+        prior_temperature: float = 1.0,
         normalize_observations: bool = True,
-        kl_weight: float = 1e-3,
+        kl_weight: float = 1e-2,
         batch_size: int = 512,
-        learning_rate: float = 1e-3,
+        learning_rate: float = 2e-3,
         learning_rate_decay: str = "cosine",
         optimizer: str = "adam",
         validation_fraction: float = 0.1,
@@ -127,6 +130,7 @@ class SkillExtractor:
                 decoder_hidden=decoder_hidden,
                 prior_hidden=prior_hidden,
                 norm=norm,
+                prior_temperature=prior_temperature,
             )
         if normalize_observations:
             mean = self.train_data.observations.mean(axis=0, dtype=np.float64)
@@ -150,7 +154,7 @@ class SkillExtractor:
 
     def learn(
         self,
-        total_updates: int = 12_000,
+        total_updates: int = 8_000,
         *,
         callback: Callable[["SkillExtractor"], bool | None] | None = None,
         log_interval: int = 500,

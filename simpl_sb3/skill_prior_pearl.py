@@ -24,8 +24,9 @@ from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3 import functional
-from simpl_sb3.adaptation import Adaptation, AdaptationSettings, OnEpisode
+from simpl_sb3.adaptation import Adaptation, OnEpisode
 from simpl_sb3.buffers import SkillEpisode, TaskBatch, TaskReplayBuffer
+from simpl_sb3.config import AdaptationSettings
 from simpl_sb3.errors import EnvironmentSpecError, SettingsError
 from simpl_sb3.policies import Gaussian, SkillPriorPEARLPolicy
 from simpl_sb3.rollouts import EpisodeCollector, FinishedEpisode, Job
@@ -56,9 +57,9 @@ class SkillPriorPEARL(SkillAlgorithm):
     :param n_steps: skills that a transition spans at most. Note: the paper has 1. The KL is paid at the span's end only
     :param hindsight: store an episode also for every other training task that would have paid for it, cut where that task ends.
         Note: not in the paper; needs tasks with ``rewards``, and uses the training tasks' reward functions only
-    :param exploration: where an exploring episode's latent comes from: "prior" is N(0, I) (the paper), "aggregate" the posterior of a
-        random training task. Note: samples of N(0, I) rarely resemble any task's latent, and explore little further than the skill
-        prior does
+    :param exploration: where an exploring episode's latent comes from: "prior" is N(0, I) (the paper), "aggregate" a Gaussian fitted to
+        the latents of the training tasks. Note: most of N(0, I) resembles no task, and explores little further than the skill prior
+    :param exploration_spread: factor on the standard deviation of "aggregate"
     :param exploration_latent_skills: skills after which an exploring episode draws another; None keeps one (the paper)
     :param task_latent_dim: E
     :param task_encoder: one of ``TASK_ENCODERS``
@@ -93,9 +94,10 @@ class SkillPriorPEARL(SkillAlgorithm):
         gamma: float = 0.99,
         gamma_per_env_step: bool = False,
         gradient_steps: int = 300,
-        n_steps: int = 4,
+        n_steps: int = 6,
         hindsight: bool = True,
         exploration: str = "aggregate",
+        exploration_spread: float = 1.5,
         exploration_latent_skills: int | None = 50,
         task_latent_dim: int = 5,
         task_encoder: str = "deep-set",
@@ -137,7 +139,8 @@ class SkillPriorPEARL(SkillAlgorithm):
             support_multi_env=True,
         )
         self.context_buffer_size, self.gamma_per_env_step, self.hindsight = context_buffer_size, gamma_per_env_step, hindsight
-        self.exploration, self.exploration_latent_skills = exploration, exploration_latent_skills
+        self.exploration, self.exploration_spread = exploration, exploration_spread
+        self.exploration_latent_skills = exploration_latent_skills
         self.task_latent_dim, self.task_encoder, self.encoder_width = task_latent_dim, task_encoder, encoder_width
         self.net_arch, self.context_sizes, self.context_reward_rows = tuple(net_arch), tuple(context_sizes), context_reward_rows
         self.tasks_per_update = tuple(tasks_per_update)
@@ -201,6 +204,13 @@ class SkillPriorPEARL(SkillAlgorithm):
             raise EnvironmentSpecError(f"The model was trained on the tasks {', '.join(self.task_names)}; the environment has others.")
         return tasks
 
+    def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
+        """As in SB3; the environment needs the tasks and the skills that the model was trained on."""
+        wrapped = self._wrap_env(env, self.verbose)
+        tasks = self._find_tasks(wrapped)
+        super().set_env(wrapped, force_reset)
+        self.train_tasks = tasks
+
     def _extra_state(self) -> dict[str, Any]:
         return {"train_tasks": list(self.task_names), "num_env_steps": self.num_env_steps}
 
@@ -211,7 +221,7 @@ class SkillPriorPEARL(SkillAlgorithm):
 
     def learn(  # type: ignore[override]
         self,
-        total_timesteps: int = 400_000,
+        total_timesteps: int = 250_000,
         callback: MaybeCallback = None,
         log_interval: int = 1,
         tb_log_name: str = "SkillPriorPEARL",
@@ -255,6 +265,7 @@ class SkillPriorPEARL(SkillAlgorithm):
             step = collector.step()
             n_skills += len(step.indices)
             self.num_timesteps += len(step.indices)
+            infos, dones = step.infos, step.dones  # SB3's callbacks read them among the locals
             callback.update_locals(locals())
             if not callback.on_step():
                 return RolloutReturn(n_skills, n_episodes, continue_training=False)
@@ -270,7 +281,8 @@ class SkillPriorPEARL(SkillAlgorithm):
             self._dump_logs()
         callback.on_rollout_end()
         n_tasks = sum(self.tasks_per_update)
-        return RolloutReturn(n_skills, max(1, 256 * n_skills // (n_tasks * self.batch_size)), continue_training=True)
+        n_updates = max(1, 256 * n_skills // (n_tasks * self.batch_size))
+        return RolloutReturn(n_updates, n_episodes, continue_training=True)  # SB3 takes its first number for gradient_steps=-1
 
     def _jobs(self) -> list[Job]:
         tasks = list(enumerate(self.train_tasks))
@@ -279,7 +291,7 @@ class SkillPriorPEARL(SkillAlgorithm):
 
     def _latent_for(self, job: Job) -> th.Tensor:
         if job.kind == "exploration":
-            return self.policy.sample_latent(self.exploration).cpu()
+            return self.policy.sample_latent(self.exploration, self.exploration_spread).cpu()
         context = self.context_buffer.sample_context([job.task_index], self.context_sizes[1], self.context_reward_rows)
         mean, std = self.infer_task_latent(context)
         return (mean + std * th.randn_like(std))[0].cpu()
@@ -343,10 +355,10 @@ class SkillPriorPEARL(SkillAlgorithm):
         self._record(losses)
 
     def _remember_latents(self) -> None:
-        """Note each training task's posterior, from which ``exploration="aggregate"`` draws."""
+        """Note where the training tasks' latents lie, for ``exploration="aggregate"``."""
         ready = np.flatnonzero(self.context_buffer.sizes > 0)
         mean, std = self.infer_task_latent(self.context_buffer.sample_context(ready, self.context_sizes[1], self.context_reward_rows))
-        self.policy.train_latents[ready] = th.stack([mean, std], dim=1)
+        self.policy.remember_latents(mean, std)
 
     def _draw_tasks(self) -> np.ndarray:
         """Tasks of one update, the prior-sized group first, (T,)."""
@@ -458,7 +470,10 @@ class SkillPriorPEARL(SkillAlgorithm):
         :param settings: those of ``AdaptationSettings``
         :return: the adapted agents, in the tasks' order
         :raises SettingsError: where tasks and environments differ in number
+        :raises EnvironmentSpecError: for an environment without skills
+        :raises SkillMismatchError: for one with other spaces or other skills than the model's
         """
+        self._check_env(env)
         return Adaptation(env, tasks, self.skills, self.policy, AdaptationSettings(**settings), seed, on_episode).run()
 
     # ------------------------------------------------------------ metrics

@@ -139,7 +139,7 @@ class SkillPriorSAC(SkillAlgorithm):
             batch_size=batch_size,
             tau=tau,
             gamma=gamma,
-            train_freq=train_freq,
+            train_freq=tuple(train_freq) if isinstance(train_freq, list) else train_freq,  # a list where it was read from a file
             gradient_steps=gradient_steps,
             n_steps=n_steps,
             tensorboard_log=tensorboard_log,
@@ -170,7 +170,7 @@ class SkillPriorSAC(SkillAlgorithm):
         self.replay_buffer = TaskReplayBuffer(  # type: ignore[assignment]
             self.n_envs, self.buffer_size, self.observation_space.shape[0], self.skills.skill_dim, self.seed, self.device  # type: ignore[index]
         )
-        self.policy = SkillPriorPolicy(
+        self.policy = self.policy_class(  # type: ignore[assignment]
             self.observation_space, self.action_space, self.lr_schedule, self.skills.settings, self.net_arch, self.task_latent_dim  # type: ignore[arg-type]
         ).to(self.device)
         self.policy.skills.load_state_dict(self.skills.state_dict())

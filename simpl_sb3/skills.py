@@ -49,6 +49,8 @@ class SkillModel(nn.Module):
     :param decoder_hidden: hidden sizes of the low-level policy
     :param prior_hidden: hidden sizes of the prior
     :param norm: "none", "batch" (published) or "layer"
+    :param prior_temperature: factor on the standard deviation of :meth:`prior`, once it is learned. Note: 1 in the paper; one Gaussian
+        that is fitted to several skills covers what lies between them too, and below 1 it keeps to where it is sure
     """
 
     observation_mean: th.Tensor
@@ -69,8 +71,10 @@ class SkillModel(nn.Module):
         decoder_hidden: Sequence[int] = (128, 128, 128, 128),
         prior_hidden: Sequence[int] = (128, 128, 128, 128),
         norm: str = "none",
+        prior_temperature: float = 1.0,
     ) -> None:
         super().__init__()
+        self.prior_temperature = prior_temperature
         self.observation_space, self.action_space = observation_space, action_space
         self.horizon, self.skill_dim, self.observation_key = horizon, skill_dim, observation_key
         self.settings: dict[str, Any] = {
@@ -84,6 +88,7 @@ class SkillModel(nn.Module):
             "decoder_hidden": list(decoder_hidden),
             "prior_hidden": list(prior_hidden),
             "norm": norm,
+            "prior_temperature": prior_temperature,
         }
         observation_dim, action_dim = observation_space.shape[0], action_space.shape[0]
         self.encoder = make_skill_encoder(
@@ -117,7 +122,7 @@ class SkillModel(nn.Module):
         :return: mean (B, Z) and standard deviation (B, Z) of p(z | s)
         """
         mean, std = self.prior_head(self.prior_net(self.standardise(observations)))
-        return mean, std
+        return mean, self.prior_temperature * std
 
     def decode(self, observations: th.Tensor, z: th.Tensor) -> th.Tensor:
         """

@@ -8,12 +8,27 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from simpl_sb3.errors import EnvironmentSpecError
 from simpl_sb3.skills import SkillModel
 from simpl_sb3.wrappers import SKILL_BOUND, check_skills_fit, skill_action_space
+
+
+def info_of(infos: dict[str, Any], index: int) -> dict[str, Any]:
+    """One environment's part of a Gymnasium vector environment's infos, as the plain environment gives it."""
+    own: dict[str, Any] = {}
+    for key, values in infos.items():
+        mask = infos.get(f"_{key}")
+        if key.startswith("_") or (mask is not None and not mask[index]):
+            continue
+        if isinstance(values, dict):
+            own[key] = info_of(values, index)
+        elif isinstance(values, np.ndarray):
+            own[key] = bool(values[index]) if values.dtype == bool and values.ndim == 1 else values[index]
+    return own
 
 
 class HeldEnvs(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
@@ -40,18 +55,22 @@ class HeldEnvs(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._flags = np.zeros((2, self.num_envs), bool)  # terminated, truncated
         self._active = np.ones(self.num_envs, bool)
 
-    def _stacked(self) -> np.ndarray:
+    def _stacked(self) -> Any:
+        first = self._observations[0]
+        if isinstance(first, dict):
+            return {key: np.stack([observation[key] for observation in self._observations]) for key in first}
         return np.stack(self._observations)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
         options = dict(options or {})
         mask, tasks = options.pop("reset_mask", np.ones(self.num_envs, bool)), options.pop("tasks", None)
+        infos = dict[str, Any]()
         for i in np.flatnonzero(mask):
             own = options | ({"task": tasks[i]} if tasks is not None and tasks[i] is not None else {})
-            observation, _ = self.envs[i].reset(seed=None if seed is None else seed + int(i), options=own or None)
-            self._observations[i] = observation
+            self._observations[i], info = self.envs[i].reset(seed=None if seed is None else seed + int(i), options=own or None)
+            infos = self._add_info(infos, info, int(i))
         self._flags[:, mask] = False
-        return self._stacked(), {}
+        return self._stacked(), infos
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         rewards, infos = np.zeros(self.num_envs), dict[str, Any]()
@@ -69,10 +88,8 @@ class HeldEnvs(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         for i in range(self.num_envs) if indices is None else indices:
             self.envs[i].get_wrapper_attr("set_task")(task)
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name == "envs":
-            raise AttributeError(name)
-        return self.envs[0].get_wrapper_attr(name)
+    def render(self) -> tuple[Any, ...]:
+        return tuple(env.render() for env in self.envs)
 
     def close_extras(self, **kwargs: Any) -> None:
         for env in self.envs:
@@ -120,12 +137,25 @@ class SkillVecEnv(VecEnv):
         return np.array(observations if self._key is None else observations[self._key], np.float32)
 
     def _reset(self, mask: np.ndarray, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
-        observations, _ = self.envs.reset(seed=seed, options={**(options or {}), "reset_mask": mask})
+        observations, infos = self.envs.reset(seed=seed, options={**(options or {}), "reset_mask": mask})
         self._observations[mask] = self._read(observations)[mask]
         self._returns[mask], self._lengths[mask] = 0.0, 0
+        for i in np.flatnonzero(mask):
+            self.reset_infos[i] = info_of(infos, int(i))
 
     def reset(self) -> VecEnvObs:
-        self._reset(np.ones(self.num_envs, bool), self._seeds[0], self._options[0] or None)
+        """
+        Start an episode in every environment, also in those that ``set_active`` had left out.
+
+        Of what ``set_options`` gave, each environment has its own task, and everything else is that of the first environment.
+        """
+        if not self._active.all():
+            self.set_active(np.ones(self.num_envs, bool))
+        for i, options in enumerate(self._options):
+            if "task" in options:
+                self.env_method("set_task", options["task"], indices=i)
+        others = {key: value for key, value in self._options[0].items() if key != "task"}
+        self._reset(np.ones(self.num_envs, bool), self._seeds[0], others)
         self._reset_seeds()
         self._reset_options()
         return self._observations.copy()
@@ -147,7 +177,7 @@ class SkillVecEnv(VecEnv):
         rewards, steps = np.zeros(self.num_envs), np.zeros(self.num_envs, int)
         terminated, truncated = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
         observed = np.empty((self.skills.horizon, *self._observations.shape), np.float32)  # (H, B, O)
-        last: dict[str, np.ndarray] = {}
+        last: list[dict[str, Any]] = [{}] * self.num_envs  # the vector environment's infos at each one's last env step
         observations = self._observations
         for step in range(self.skills.horizon):
             low_level_actions = self.skills.act(observations, self._actions)
@@ -156,7 +186,7 @@ class SkillVecEnv(VecEnv):
             observed[step] = observations
             rewards[running] += reward[running]
             steps[running] += 1
-            self._keep_last(last, info, running)
+            last = [info if runs else before for before, runs in zip(last, running, strict=True)]
             terminated |= running & now_terminated
             truncated |= running & now_truncated
             running &= ~(terminated | truncated)
@@ -173,26 +203,11 @@ class SkillVecEnv(VecEnv):
     def _column(self, mask: np.ndarray) -> np.ndarray:
         return mask.reshape(-1, *[1] * (self._observations.ndim - 1))
 
-    @staticmethod
-    def _keep_last(last: dict[str, np.ndarray], info: dict[str, Any], running: np.ndarray) -> None:
-        for key, values in info.items():
-            if key.startswith("_") or not isinstance(values, np.ndarray):
-                continue
-            present = running & info.get(f"_{key}", running)
-            if key not in last:
-                last[key] = values.copy()
-            last[key][present] = values[present]
-
-    def _infos(self, last: dict[str, np.ndarray], observed: np.ndarray, steps: np.ndarray) -> list[dict[str, Any]]:
-        infos = []
-        for i in range(self.num_envs):
-            info: dict[str, Any] = {key: values[i] for key, values in last.items()} if steps[i] else {}
-            if "is_success" in info:
-                info["is_success"] = bool(info["is_success"])
-            info["skill_steps"] = int(steps[i])
-            info["skill_observations"] = observed[: steps[i], i]
-            infos.append(info)
-        return infos
+    def _infos(self, last: list[dict[str, Any]], observed: np.ndarray, steps: np.ndarray) -> list[dict[str, Any]]:
+        return [
+            info_of(last[i], i) | {"skill_steps": int(steps[i]), "skill_observations": observed[: steps[i], i]}
+            for i in range(self.num_envs)
+        ]
 
     def _finish(self, dones: np.ndarray, terminated: np.ndarray, infos: list[dict[str, Any]]) -> None:
         """Note what SB3 expects at an episode's end, and reset the ended environments."""
@@ -213,7 +228,9 @@ class SkillVecEnv(VecEnv):
             if "task" in options:
                 options["tasks"] = [options.pop("task")] * self.num_envs
             self._reset(mask, kwargs.get("seed"), options)
-            return [(self._observations[i].copy(), {}) for i in chosen]
+            return [(self._observations[i].copy(), self.reset_infos[i]) for i in chosen]
+        if isinstance(self.envs, HeldEnvs):
+            return [self.envs.envs[i].get_wrapper_attr(method_name)(*args, **kwargs) for i in chosen]
         if method_name == "set_task":
             self.envs.set_task(*args, indices=chosen, **kwargs)  # type: ignore[attr-defined]
             return [None] * len(chosen)
@@ -221,14 +238,28 @@ class SkillVecEnv(VecEnv):
         return [result] * len(chosen)
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        value = self.skills if attr_name == "skills" else getattr(self.envs, attr_name)
-        return [value] * len(list(self._get_indices(indices)))
+        chosen = list(self._get_indices(indices))
+        if attr_name == "skills":
+            return [self.skills] * len(chosen)
+        if isinstance(self.envs, HeldEnvs):
+            return [self.envs.envs[i].get_wrapper_attr(attr_name) for i in chosen]
+        if attr_name == "task":
+            return [self.envs.tasks[i] for i in chosen]  # type: ignore[attr-defined]
+        return [getattr(self.envs, attr_name)] * len(chosen)
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        setattr(self.envs, attr_name, value)
+        if isinstance(self.envs, HeldEnvs):
+            for i in self._get_indices(indices):
+                self.envs.envs[i].set_wrapper_attr(attr_name, value)
+        else:
+            setattr(self.envs, attr_name, value)
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: VecEnvIndices = None) -> list[bool]:
-        return [False] * len(list(self._get_indices(indices)))
+        """``Monitor`` counts as a wrapper: what it would write into the infos is there."""
+        return [wrapper_class is Monitor] * len(list(self._get_indices(indices)))
+
+    def get_images(self) -> Sequence[np.ndarray | None]:
+        return self.envs.render() or [None] * self.num_envs
 
     def close(self) -> None:
         self.envs.close()

@@ -95,7 +95,7 @@ class SkillActionWrapper(
             low_level_action = self.skills.act(observation[None], z)[0]
             raw, reward, terminated, truncated, info = self.env.step(low_level_action)
             observation = self._read(raw)
-            observations.append(observation)
+            observations.append(np.array(observation))  # a copy: some environments change one array in place
             total += float(reward)
             if terminated or truncated:
                 break

@@ -8,6 +8,8 @@ import gymnasium as gym
 import numpy as np
 import torch as th
 from gymnasium.spaces import Box, Dict
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.logger import KVWriter, Logger
 
 from simpl_sb3.buffers import SkillEpisode
 from simpl_sb3.skills import SkillModel
@@ -146,3 +148,29 @@ def numbered_episode(first: int, length: int, terminated: bool = False, skill_st
         next_observations=np.repeat(number[:, None] + 1, 2, axis=1),
         skill_steps=np.full(length, skill_steps, np.float32),
     )
+
+
+class Recorder(KVWriter):
+    """Keeps what a logger writes."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+
+    def write(self, key_values: dict[str, Any], key_excluded: dict[str, Any], step: int = 0) -> None:
+        self.rows.append(dict(key_values))
+
+    def close(self) -> None:
+        pass
+
+
+def recorded(model: BaseAlgorithm) -> list[dict[str, Any]]:
+    """The rows that a model will log, one per dump."""
+    recorder = Recorder()
+    model.set_logger(Logger(None, [recorder]))
+    return recorder.rows
+
+
+def same_parameters(one: th.nn.Module, other: th.nn.Module) -> bool:
+    """To the bit."""
+    pairs = zip(one.state_dict().items(), other.state_dict().items(), strict=True)
+    return all(name == theirs and th.equal(mine, value) for (name, mine), (theirs, value) in pairs)

@@ -88,7 +88,7 @@ def test_demonstrations_are_what_the_env_would_record() -> None:
 
 def test_independent_of_batch_and_threads() -> None:
     tasks = [SubtaskSequence.from_name(name) for name in ("6230", "3201", "2360")]
-    arguments: dict[str, Any] = {"seed": 5, "sequences": tasks, "complete_only": False, "max_steps": 40}
+    arguments: dict[str, Any] = {"seed": 5, "sequences": tasks, "complete_only": False, "max_steps": 25}
     alone = list(demonstrate(3, batch_size=1, nthread=1, **arguments))
     for batch_size, nthread in ((2, 2), (8, 1)):
         together = list(demonstrate(3, batch_size=batch_size, nthread=nthread, **arguments))
@@ -98,7 +98,7 @@ def test_independent_of_batch_and_threads() -> None:
             np.testing.assert_array_equal(one.actions, other.actions)
     other_seed = next(demonstrate(1, **{**arguments, "seed": 6}))
     assert (other_seed.actions[0] != alone[0].actions[0]).any()
-    assert all(len(shown.actions) == 40 and not shown.complete for shown in alone)
+    assert all(len(shown.actions) == 25 and not shown.complete for shown in alone)
 
 
 def test_incomplete_ones_are_dropped() -> None:

@@ -79,10 +79,10 @@ class Door:
 
     :param axis: (x, y), m
     :param handle: (x, y) when shut, m
-    :param height: where to grasp, m
+    :param heights: between which to grasp, m
     :param position: index of its angle among the positions
     :param ahead: how far before the handle the gripper is led, rad
-    :param pitch: of the gripper, rad
+    :param pitches: of the gripper, between which it is drawn, rad
     :param yaw: of the gripper for an angle, rad
     :param before: distance to the handle from which it is approached, m
     :param depth: of the site behind the handle's axis when grasping, m
@@ -92,10 +92,10 @@ class Door:
 
     axis: tuple[float, float]
     handle: tuple[float, float]
-    height: float
+    heights: tuple[float, float]
     position: int
     ahead: float
-    pitch: float
+    pitches: tuple[float, float]
     yaw: Callable[[float], float]
     before: float
     depth: float
@@ -104,18 +104,18 @@ class Door:
 
 
 HINGE_DOOR = Door(
-    *((-0.224, 0.71), (-0.526, 0.583), 2.47, 21, 0.40, 0.0),
+    *((-0.224, 0.71), (-0.526, 0.583), (2.47, 2.53), 21, 0.40, (0.0, 0.0)),
     *(lambda angle: float(np.clip(0.55 * angle - 0.25, -0.25, 0.5)), 0.125, -0.01, 0.7, (0.03, -0.17, -0.04)),
 )
 MICROWAVE_DOOR = Door(
-    *((-1.128, 0.455), (-0.642, 0.493), 1.80, 22, -0.24, -0.25),
+    *((-1.128, 0.455), (-0.642, 0.493), (1.75, 1.86), 22, -0.24, (-0.37, -0.12)),
     *(lambda angle: 0.5 * angle, 0.115, 0.01, 0.45, (0.05, -0.14, 0.04)),
 )
 
 
 class ScriptedArm:
     """
-    Completes subtasks one after the other.
+    Completes subtasks one after the other; one that happens to be complete when its turn comes is skipped.
 
     :param subtasks: indices into ``SUBTASKS``, in order
     :param rng: of everything random
@@ -174,7 +174,7 @@ class ScriptedArm:
         for subtask in self.subtasks:
             self._subtask = subtask
             self._completed = self._distance() < SUBTASK_RADIUS
-            for _ in range(self._max_attempts):
+            for _ in range(0 if self._completed else self._max_attempts):
                 self._tempo = self._pace * self._rng.uniform(0.9, 1.1)
                 self._margin = self._rng.uniform(*MARGINS.get(subtask, (0.08, 0.2)))
                 drawn = STRATEGIES[subtask][self._rng.integers(len(STRATEGIES[subtask]))]
@@ -270,7 +270,7 @@ class ScriptedArm:
 
     def _light(self) -> Script:
         opening, x, travel = (CLOSED, -0.317, 0.113) if self._strategy == "push" else (OPEN, -0.37, 0.13)
-        yield from self._go(Pose(self._near(x, 0.50, 2.275)), opening)
+        yield from self._go(Pose(self._near(x, 0.50, 2.275)), opening, 0.02)
         if not (yield from self._enter(Pose(self._near(x, 0.60, 2.275)), opening, 0.015)):
             return
         target = Pose(np.array([x - travel, 0.60, 2.277]))
@@ -284,7 +284,7 @@ class ScriptedArm:
         opening = OPEN if grasp else CLOSED
         if grasp:
             pitch, yaw = 0.1, 0.2 if blocked else 0.0
-            inside = self._near(x - 0.108, 0.607, 2.47)
+            inside = self._near(x - 0.108, 0.607, self._rng.uniform(2.46, 2.54))
             before, via = inside - 0.125 * Pose(inside, pitch, yaw).rotation[:, 2], (x - 0.03, 0.37, 2.40)
         elif blocked:
             pitch, yaw = 0.1, 0.35
@@ -315,19 +315,20 @@ class ScriptedArm:
         yield from self._pull(HINGE_DOOR)
 
     def _microwave(self) -> Script:
-        yield from self._go(Pose(self._near(-0.60, 0.22, 1.90), MICROWAVE_DOOR.pitch), OPEN, 0.06)
+        yield from self._go(Pose(self._near(-0.60, 0.22, 1.90), -0.25), OPEN, 0.06)
         yield from self._pull(MICROWAVE_DOOR)
 
     def _pull(self, door: Door) -> Script:
-        offset = self._near(0.0, 0.0, door.height)
+        pitch = self._rng.uniform(*door.pitches)
+        offset = self._near(0.0, 0.0, self._rng.uniform(*door.heights))
 
         def pose(back: float, ahead: float = 0.0) -> Pose:
             angle = float(self._positions[door.position])
             c, s = np.cos(angle + ahead), np.sin(angle + ahead)
             x, y = door.handle[0] - door.axis[0], door.handle[1] - door.axis[1]
             handle = offset + (door.axis[0] + c * x - s * y, door.axis[1] + s * x + c * y, 0.0)
-            facing = Pose(handle, door.pitch, door.yaw(angle))
-            return Pose(handle - back * facing.rotation[:, 2], facing.pitch, facing.yaw)
+            facing = Pose(handle, pitch, door.yaw(angle))
+            return Pose(handle - back * facing.rotation[:, 2], pitch, facing.yaw)
 
         yield from self._go(pose(door.before), OPEN)
         grip = pose(door.depth)
@@ -337,7 +338,7 @@ class ScriptedArm:
         yield from self._work(lambda: pose(door.depth, door.ahead), CLOSED, door.speed)
         here = pose(door.depth)
         yield from self._hold(here, OPEN, 3)
-        out = Pose(here.position + door.leave, door.pitch, here.yaw)
+        out = Pose(here.position + door.leave, pitch, here.yaw)
         yield from self._go(out, OPEN, 0.05, hurry=False, limit=20)
 
     def _kettle(self) -> Script:

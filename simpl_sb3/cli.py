@@ -1,0 +1,226 @@
+"""The command ``simpl-sb3``: the stages of ``pipeline`` as verbs, and the report. ``simpl-sb3 VERB --help`` explains each."""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from simpl_sb3 import pipeline
+from simpl_sb3.config import PRESETS, AdaptationSettings, Preset, parse_overrides, preset
+from simpl_sb3.demo import demo
+from simpl_sb3.errors import SimplError
+from simpl_sb3.report import make_report
+from simpl_sb3.skill_extractor import SkillExtractor
+from simpl_sb3.skill_prior_pearl import SkillPriorPEARL
+
+PresetName = Annotated[str, tyro.conf.arg(metavar="|".join(PRESETS))]
+Settings = Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="NAME=VALUE"), tyro.conf.UseAppendAction]
+
+
+def collect(
+    preset_name: Annotated[PresetName, tyro.conf.arg(name="preset")] = "maze-fast",
+    dataset: str | None = None,
+    trajectories: int | None = None,
+    noise: float = 0.0,
+    output: Path | None = None,
+    overwrite: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    progress_bar: bool = True,
+) -> None:
+    """
+    Write scripted demonstrations as a Minari dataset.
+
+    :param preset_name: settings by name
+    :param dataset: Minari id to write; the preset's by default
+    :param trajectories: how many; the preset's number by default
+    :param noise: standard deviation of Gaussian noise on the actions
+    :param output: folder of Minari datasets, instead of MINARI_DATASETS_PATH
+    :param overwrite: replace an existing dataset
+    :param seed: equal seeds give equal datasets
+    :param device: not used: the simulator runs on the CPU
+    :param progress_bar: show one
+    """
+    chosen = preset(preset_name)
+    with pipeline.minari_folder(output):
+        path = pipeline.collect(
+            chosen, trajectories or chosen.n_trajectories, noise, seed, dataset or chosen.dataset_id, overwrite, progress_bar
+        )
+    print(f"Demonstrations: {path}")
+
+
+def extract(
+    output: Path,
+    preset_name: Annotated[PresetName, tyro.conf.arg(name="preset")] = "maze-fast",
+    dataset: str | None = None,
+    total_updates: int | None = None,
+    settings: Settings = (),
+    overwrite: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    progress_bar: bool = True,
+) -> None:
+    """
+    Extract skills from a Minari dataset.
+
+    :param output: folder for skills.safetensors, metrics and checkpoints
+    :param preset_name: settings by name
+    :param dataset: Minari id; the preset's by default
+    :param total_updates: the preset's number by default
+    :param settings: a setting of SkillExtractor, such as --set kl_weight=1e-2; may be repeated
+    :param overwrite: write into a folder that is not empty
+    :param seed: of everything random
+    :param device: torch device, such as cpu or cuda
+    :param progress_bar: show one
+    """
+    chosen = preset(preset_name)
+    asked = {**chosen.extract, **parse_overrides(settings, SkillExtractor.__init__, more=("observation_key",))}
+    folder = pipeline.new_folder(output, overwrite)
+    updates = total_updates or chosen.skill_updates
+    path = pipeline.extract(dataset or chosen.dataset_id, folder, asked, updates, seed, device, progress_bar)
+    print(f"Skills: {path}")
+
+
+def meta_train(
+    skills: Path,
+    output: Path,
+    preset_name: Annotated[PresetName, tyro.conf.arg(name="preset")] = "maze-fast",
+    train_tasks: str | None = None,
+    total_timesteps: int | None = None,
+    minutes: float | None = None,
+    n_envs: int | None = None,
+    settings: Settings = (),
+    overwrite: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    progress_bar: bool = True,
+    verbose: int = 0,
+) -> None:
+    """
+    Meta-train SkillPriorPEARL over a task set.
+
+    :param skills: file of extracted skills
+    :param output: folder for model.zip, metrics and checkpoints
+    :param preset_name: settings by name
+    :param train_tasks: a task set by name, such as train-20; the preset's by default
+    :param total_timesteps: skills to live through; the preset's number by default
+    :param minutes: stop at the first meta-iteration past this
+    :param n_envs: environments stepped at once; two per task by default
+    :param settings: a setting of SkillPriorPEARL, such as --set task_encoder=set-transformer; may be repeated
+    :param overwrite: write into a folder that is not empty
+    :param seed: of everything random
+    :param device: torch device, such as cpu or cuda
+    :param progress_bar: show one
+    :param verbose: 1 prints the metrics
+    """
+    chosen = preset(preset_name)
+    path = pipeline.meta_train(
+        chosen,
+        skills,
+        pipeline.new_folder(output, overwrite),
+        {**chosen.meta_train, **parse_overrides(settings, SkillPriorPEARL.__init__)},
+        train_tasks=train_tasks or chosen.train_tasks,
+        total_timesteps=total_timesteps or chosen.meta_timesteps,
+        minutes=minutes,
+        n_envs=n_envs,
+        seed=seed,
+        device=device,
+        progress_bar=progress_bar,
+        verbose=verbose,
+    )
+    print(f"Meta-trained model: {path}")
+
+
+def adapt(
+    source: Annotated[Path, tyro.conf.arg(name="from")],
+    output: Path,
+    method: Literal["simpl", "spirl"] = "simpl",
+    preset_name: Annotated[PresetName, tyro.conf.arg(name="preset")] = "maze-fast",
+    tasks: str | None = None,
+    agents_per_task: int = 1,
+    settings: Settings = (),
+    overwrite: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    variant: str = "",
+    progress_bar: bool = True,
+) -> None:
+    """
+    Adapt to unseen tasks, and write one row per episode.
+
+    :param source: a model of meta-train for simpl, a file of skills for spirl
+    :param output: CSV to write; a JSON and the paths of some episodes (.npz) get the same name
+    :param method: simpl adapts a meta-trained model; spirl learns from the same skills without one
+    :param preset_name: settings by name
+    :param tasks: a task set by name, or random:N:SEED for N random goals of a maze; the preset's test tasks by default
+    :param agents_per_task: independent agents on each task
+    :param settings: a setting of AdaptationSettings, such as --set n_episodes=60; may be repeated
+    :param overwrite: replace existing files
+    :param seed: of everything random
+    :param device: torch device, such as cpu or cuda
+    :param variant: what is special about this run, for the report
+    :param progress_bar: show one
+    """
+    chosen = preset(preset_name)
+    asked = {**(chosen.adapt if method == "simpl" else chosen.spirl), **parse_overrides(settings, AdaptationSettings)}
+    path = pipeline.adapt(
+        chosen,
+        source,
+        output,
+        asked,
+        method=method,
+        test_tasks=tasks or chosen.test_tasks,
+        n_agents=agents_per_task,
+        seed=seed,
+        device=device,
+        overwrite=overwrite,
+        progress_bar=progress_bar,
+        variant=variant,
+    )
+    print(f"Results: {path}")
+
+
+def report(
+    results: Annotated[tuple[Path, ...], tyro.conf.Positional],
+    output: Path = Path("report"),
+    progress: tuple[Path, ...] = (),
+    overwrite: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+) -> None:
+    """
+    Figures, tables and one HTML page from result rows.
+
+    :param results: CSV files that adapt wrote, or folders of them
+    :param output: folder to make
+    :param progress: progress.csv files of meta-trainings, for their curves
+    :param overwrite: replace a report that stands there
+    :param seed: not used: intervals have a seed of their own
+    :param device: not used
+    """
+    files = [path for given in results for path in (sorted(given.glob("*.csv")) if given.is_dir() else [given])]
+    paths = [file.with_suffix(".npz") for file in files if file.with_suffix(".npz").exists()]
+    page = make_report(files, output, paths, progress=progress, overwrite=overwrite)
+    print((output / "table.txt").read_text(encoding="utf-8"))
+    print(f"Report: {page}")
+
+
+VERBS = {"collect": collect, "extract": extract, "meta-train": meta_train, "adapt": adapt, "report": report, "demo": demo}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point: errors of the library become one line and exit code 2."""
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            VERBS, prog="simpl-sb3", args=arguments, description="Skill-based meta-reinforcement learning (SiMPL).", config=(tyro.conf.OmitArgPrefixes,)
+        )
+    except SimplError as error:
+        print(f"simpl-sb3: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

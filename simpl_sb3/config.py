@@ -1,0 +1,219 @@
+"""
+Presets: plain keyword arguments of the classes that they configure, by name.
+
+A setting is named and documented in one place, the constructor that takes it; a preset holds only what differs from the
+constructor's own defaults. ``SkillPriorPEARL("MlpPolicy", env, **preset("maze-paper").meta_train)`` is how Python reaches them.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from inspect import signature
+from typing import Any
+
+from simpl_sb3.errors import SettingsError
+
+NOT_SETTINGS = ("self", "policy", "env", "dataset", "folder", "seed", "device", "verbose", "tensorboard_log")
+EXPLORATION = ("prior", "aggregate", "posterior")
+
+
+@dataclass(frozen=True)
+class AdaptationSettings:
+    """
+    How an agent adapts to a task (Section 4.3).
+
+    :param n_episodes: episodes in all, the exploring ones included
+    :param n_exploration_episodes: episodes with the meta-policy before the task latent is fixed; 0 without a meta-policy
+    :param exploration: "prior": e from N(0, I) (the paper); "aggregate": from a Gaussian around the training tasks' latents;
+        "posterior": "aggregate" until something was paid, and from then on q(e | what was seen so far)
+    :param exploration_spread: factor on the standard deviation of "aggregate"
+    :param exploration_latent_skills: skills after which an exploring episode draws another e; None keeps one (the paper)
+    :param context_size: context rows shown to the task encoder; None for all of them (the paper)
+    :param context_reward_rows: with ``context_size``, at most so many paid rows among them
+    :param reuse_exploration: start the replay buffer with the exploring episodes. Note: it starts empty in the paper
+    :param initial_updates: updates on them before the first fine-tuning episode
+    :param updates_per_skill: updates for each skill executed
+    :param net_arch: hidden sizes of actor and critics without a meta-policy
+    :param learning_rate: of actor and critics
+    :param batch_size: transitions per update
+    :param buffer_size: skills kept
+    :param tau: step of the target critics
+    :param gamma: discount per skill
+    :param n_steps: skills that a transition spans at most. Note: the paper has 1
+    :param skill_kl_target: budget of KL(policy || skill prior) in nats
+    :param skill_kl_multiplier: its multiplier at the start; None takes the meta-trained one
+    :param multiplier_learning_rate: step of dual descent on the logarithm of the multiplier
+    :param multipliers_only_grow: never lower the multiplier (the paper)
+    :param kl_clip: bound of the KL in the Bellman target, nats
+    :raises SettingsError: for values that contradict each other
+    """
+
+    n_episodes: int = 205
+    n_exploration_episodes: int = 20
+    exploration: str = "posterior"
+    exploration_spread: float = 1.5
+    exploration_latent_skills: int | None = 50
+    context_size: int | None = 256
+    context_reward_rows: int = 8
+    reuse_exploration: bool = True
+    initial_updates: int = 200
+    updates_per_skill: float = 1.0
+    net_arch: tuple[int, ...] = (128, 128, 128)
+    learning_rate: float = 1e-3
+    batch_size: int = 128
+    buffer_size: int = 20_000
+    tau: float = 0.01
+    gamma: float = 0.99
+    n_steps: int = 4
+    skill_kl_target: float = 1.0
+    skill_kl_multiplier: float | None = None
+    multiplier_learning_rate: float = 3e-3
+    multipliers_only_grow: bool = True
+    kl_clip: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.exploration not in EXPLORATION:
+            raise SettingsError(f"exploration is {self.exploration!r}: expected one of {', '.join(EXPLORATION)}.")
+        if not 0 <= self.n_exploration_episodes <= self.n_episodes or self.n_episodes < 1:
+            raise SettingsError(
+                f"{self.n_exploration_episodes} exploring episodes of {self.n_episodes}: expected a number from 0 to all of them."
+            )
+
+
+@dataclass(frozen=True)
+class Preset:
+    """
+    Everything from demonstrations to adapted agents, for one environment.
+
+    :param name: what the command line calls it
+    :param env_id: registered environment
+    :param dataset_id: Minari dataset that ``collect`` writes and ``extract`` reads
+    :param train_tasks: name of the task set for meta-training
+    :param test_tasks: name of the task set to adapt to
+    :param n_trajectories: demonstrations
+    :param skill_updates: updates of the skill extractor
+    :param meta_timesteps: skills of meta-training
+    :param extract: of ``SkillExtractor``
+    :param meta_train: of ``SkillPriorPEARL``
+    :param adapt: of ``AdaptationSettings``
+    :param spirl: of ``AdaptationSettings``, for the same agent without meta-training
+    """
+
+    name: str
+    env_id: str
+    dataset_id: str
+    train_tasks: str
+    test_tasks: str
+    n_trajectories: int
+    skill_updates: int
+    meta_timesteps: int
+    extract: Mapping[str, Any] = field(default_factory=dict)
+    meta_train: Mapping[str, Any] = field(default_factory=dict)
+    adapt: Mapping[str, Any] = field(default_factory=dict)
+    spirl: Mapping[str, Any] = field(default_factory=dict)
+
+
+_PAPER_SKILLS: dict[str, Any] = {
+    "encoder": "lstm",
+    "encoder_hidden": (128,),
+    "decoder_hidden": (128,) * 4,
+    "prior_hidden": (128,) * 6,
+    "norm": "batch",
+    "optimizer": "radam",
+    "batch_size": 128,
+    "learning_rate_decay": "none",
+    "normalize_observations": False,
+    "kl_weight": 1e-2,
+    "learning_rate": 1e-3,
+}
+_PAPER_LEARNER: dict[str, Any] = {
+    "learning_rate": 3e-4,
+    "tau": 0.005,
+    "n_steps": 1,
+    "multiplier_learning_rate": 3e-4,
+    "multipliers_only_grow": True,
+}
+_PAPER_ADAPT: dict[str, Any] = {
+    **_PAPER_LEARNER,
+    "exploration": "prior",
+    "exploration_latent_skills": None,
+    "context_size": None,
+    "reuse_exploration": False,
+    "initial_updates": 0,
+    "batch_size": 256,
+}
+
+PRESETS: dict[str, Preset] = {
+    "maze-paper": Preset(
+        name="maze-paper",
+        env_id="SimplMaze-v0",
+        dataset_id="simpl/maze-planner-v0",
+        train_tasks="train-40",
+        test_tasks="target",
+        n_trajectories=3046,
+        skill_updates=200_000,
+        meta_timesteps=16_000_000,
+        extract=_PAPER_SKILLS,
+        meta_train={
+            **_PAPER_LEARNER,
+            "batch_size": 1024,
+            "gradient_steps": -1,
+            "hindsight": False,
+            "exploration": "prior",
+            "exploration_latent_skills": None,
+            "task_encoder": "set-transformer",
+            "net_arch": (256, 256, 256),
+            "context_sizes": (4, 8192),
+            "context_reward_rows": 0,
+            "tasks_per_update": (4, 26),
+            "skill_kl_multipliers": (3e-3, 1e-3),
+        },
+        adapt=_PAPER_ADAPT,
+        spirl={**_PAPER_ADAPT, "net_arch": (256, 256, 256), "skill_kl_multiplier": 0.05, "kl_clip": 10.0},
+    ),
+    "maze-fast": Preset(
+        name="maze-fast",
+        env_id="SimplMaze-v0",
+        dataset_id="simpl/maze-planner-v0",
+        train_tasks="train-40",
+        test_tasks="target",
+        n_trajectories=3046,
+        skill_updates=8_000,
+        meta_timesteps=250_000,
+        extract={"kl_weight": 3e-2, "prior_temperature": 0.5},
+        spirl={"skill_kl_multiplier": 0.05},
+    ),
+}
+
+
+def preset(name: str) -> Preset:
+    """
+    :param name: one of ``PRESETS``
+    :raises SettingsError: for any other
+    """
+    if name not in PRESETS:
+        raise SettingsError(f"No preset {name!r}: expected one of {', '.join(PRESETS)}.")
+    return PRESETS[name]
+
+
+def parse_overrides(assignments: Sequence[str], target: Callable[..., Any], more: Sequence[str] = ()) -> dict[str, Any]:
+    """
+    Settings from the command line, such as ``learning_rate=3e-4`` or ``net_arch=[256,256]``.
+
+    :param assignments: ``name=value`` each, the value in JSON; anything else is taken as text
+    :param target: the class or function whose keyword arguments these must be
+    :param more: further names that are allowed
+    :raises SettingsError: for a name that ``target`` does not take, or without ``=``
+    """
+    known = [*(name for name in signature(target).parameters if not name.startswith("_") and name not in NOT_SETTINGS), *more]
+    settings: dict[str, Any] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or name not in known:
+            raise SettingsError(f"--set {assignment}: expected name=value with one of the names {', '.join(known)}.")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        settings[name] = tuple(value) if isinstance(value, list) else value
+    return settings

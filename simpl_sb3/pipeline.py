@@ -1,0 +1,296 @@
+"""The stages as functions: collect, extract, meta_train, adapt. Here library, environments and disk meet."""
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch as th
+from simpl_envs import KITCHEN_TASK_SETS, MAZE_TASK_SETS, GoalTask, random_goals
+from simpl_envs.maze_layout import PUBLISHED_LAYOUT
+from simpl_envs.maze_planner import plan_trajectories
+from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback
+from stable_baselines3.common.logger import configure
+from tqdm import tqdm
+
+from simpl_sb3.adaptation import Adaptation
+from simpl_sb3.config import AdaptationSettings, Preset
+from simpl_sb3.datasets import load_minari, read_settings, write_minari
+from simpl_sb3.demonstrations import Episode
+from simpl_sb3.errors import SettingsError
+from simpl_sb3.provenance import command_line, git_revision, machine, package_versions, plain
+from simpl_sb3.results import EpisodeRow, write_results
+from simpl_sb3.rollouts import FinishedEpisode
+from simpl_sb3.skill_extractor import SkillExtractor
+from simpl_sb3.skill_prior_pearl import SkillPriorPEARL
+from simpl_sb3.skills import SkillModel, write_atomically
+from simpl_sb3.trajectories import Trajectory, write_trajectories
+from simpl_sb3.vec_env import make_skill_vec_env
+
+MATMUL_PRECISION = "medium"  # bfloat16 products with float32 sums where the CPU has them: half the time of an update, measured
+TRAJECTORY_EPISODES = (1, 20, 21, 100, 200)  # whose paths are kept for the figure of trajectories
+
+
+def new_folder(path: Path, overwrite: bool) -> Path:
+    """
+    :raises SettingsError: for a folder that holds something, unless it may be overwritten
+    """
+    if path.exists() and any(path.iterdir()) and not overwrite:
+        raise SettingsError(f"{path} exists and is not empty: give another --output, or --overwrite.")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def write_run(folder: Path, stage: str, settings: Mapping[str, Any], seconds: float, metrics: Mapping[str, Any]) -> None:
+    """``run.json``: what was asked, on what, and what came of it; it lies beside every artefact."""
+    run = {
+        "schema_version": 1,
+        "stage": stage,
+        "command": command_line(),
+        "settings": plain(dict(settings)),
+        "metrics": plain(dict(metrics)),
+        "wall_time_s": round(seconds, 1),
+        "git": git_revision(),
+        "machine": machine(),
+        "versions": package_versions(),
+    }
+    write_atomically(folder / "run.json", json.dumps(run, indent=1).encode())
+
+
+def numerics() -> dict[str, Any]:
+    """How torch computes: threads, and precision of float32 matrix products."""
+    return {"torch_threads": th.get_num_threads(), "matmul_precision": th.get_float32_matmul_precision()}
+
+
+# ------------------------------------------------------------ demonstrations
+
+
+@contextmanager
+def minari_folder(path: Path | None) -> Iterator[None]:
+    """Keep Minari's datasets in ``path`` for a while; None leaves MINARI_DATASETS_PATH as it is."""
+    before = os.environ.get("MINARI_DATASETS_PATH")
+    if path is not None:
+        os.environ["MINARI_DATASETS_PATH"] = str(path.resolve())
+    try:
+        yield
+    finally:
+        if path is not None:
+            os.environ.pop("MINARI_DATASETS_PATH")
+            if before is not None:
+                os.environ["MINARI_DATASETS_PATH"] = before
+
+
+def collect(preset: Preset, n_trajectories: int, noise: float, seed: int, dataset_id: str, overwrite: bool, progress_bar: bool) -> Path:
+    """
+    Write the environment's scripted demonstrations as a Minari dataset.
+
+    :param noise: standard deviation of the Gaussian noise on the planner's actions
+    :return: the dataset's folder
+    """
+    env = gym.make(preset.env_id)
+    observation_space, action_space = env.observation_space, env.action_space
+    env.close()
+    if preset.env_id != "SimplMaze-v0":
+        raise SettingsError(f"There is no demonstrator for {preset.env_id} on the command line yet: expected a maze preset.")
+    trajectories = (Episode(observations, actions) for observations, actions in plan_trajectories(n_trajectories, seed, noise))
+    return write_minari(
+        dataset_id,
+        trajectories,
+        observation_space,  # type: ignore[arg-type]
+        action_space,  # type: ignore[arg-type]
+        overwrite=overwrite,
+        settings={"n_trajectories": n_trajectories, "noise": noise, "seed": seed, "env": preset.env_id},
+        description="Planned trajectories between random cells of the maze, without rewards or task labels.",
+        algorithm_name="waypoint controller on shortest paths",
+        n_episodes=n_trajectories,
+        progress_bar=progress_bar,
+    )
+
+
+def extract(
+    dataset_id: str, output: Path, settings: Mapping[str, Any], total_updates: int, seed: int, device: str, progress_bar: bool
+) -> Path:
+    """
+    Extract skills from a Minari dataset into ``output/skills.safetensors``.
+
+    :param settings: of ``SkillExtractor``, and ``observation_key`` for Dict observations
+    """
+    started = time.perf_counter()
+    settings = dict(settings)
+    dataset = load_minari(dataset_id, settings.get("horizon", 10), settings.pop("observation_key", None))
+    extractor = SkillExtractor(dataset, folder=output, seed=seed, device=device, **settings)
+    skills = extractor.learn(total_updates, checkpoint_interval=max(1, total_updates // 4), progress_bar=progress_bar)
+    path = output / "skills.safetensors"
+    skills.save(path)
+    asked = {**settings, "dataset": dataset_id, "dataset_settings": read_settings(dataset_id), "total_updates": total_updates, "seed": seed}
+    counts = {"episodes": dataset.n_episodes, "steps": dataset.n_steps, "episodes_skipped": dataset.n_skipped}
+    write_run(output, "extract", asked, time.perf_counter() - started, extractor.metrics | counts)
+    return path
+
+
+# ------------------------------------------------------------ tasks
+
+
+def find_tasks(env_id: str, name: str) -> tuple[Any, ...]:
+    """
+    Tasks by name: a published set, or ``random:N:SEED`` for N random maze goals at least 5 cells away, none of them in a published set.
+
+    :raises SettingsError: for an unknown name
+    """
+    sets: Mapping[str, tuple[Any, ...]] = KITCHEN_TASK_SETS if env_id == "SimplKitchen-v0" else MAZE_TASK_SETS
+    if name in sets:
+        return sets[name]
+    kind, *numbers = name.split(":")
+    if env_id == "SimplMaze-v0" and kind == "random" and len(numbers) == 2 and all(number.isdecimal() for number in numbers):
+        published = {task for tasks in MAZE_TASK_SETS.values() for task in tasks}
+        return tuple(random_goals(PUBLISHED_LAYOUT, int(numbers[0]), int(numbers[1]), min_distance=5, exclude=tuple(published)))
+    raise SettingsError(f"No task set {name!r} for {env_id}: expected one of {', '.join(sets)}, or random:N:SEED for a maze.")
+
+
+# ------------------------------------------------------------ meta-training
+
+
+class EpochClock(BaseCallback):
+    """Wall-clock budget: ends the learning at the first meta-iteration past it."""
+
+    def __init__(self, seconds: float | None) -> None:
+        super().__init__()
+        self.seconds, self.started = seconds, time.perf_counter()
+        self.over = False
+
+    def _on_rollout_start(self) -> None:
+        self.over = self.seconds is not None and time.perf_counter() - self.started > self.seconds
+
+    def _on_step(self) -> bool:
+        return not self.over
+
+
+def meta_train(
+    preset: Preset,
+    skills: Path,
+    output: Path,
+    settings: Mapping[str, Any],
+    *,
+    train_tasks: str,
+    total_timesteps: int,
+    minutes: float | None,
+    n_envs: int | None,
+    seed: int,
+    device: str,
+    progress_bar: bool,
+    verbose: int,
+) -> Path:
+    """
+    Meta-train over a task set into ``output/model.zip``, with ``progress.csv`` and TensorBoard files beside it.
+
+    :param settings: of ``SkillPriorPEARL``
+    :param minutes: stop at the first meta-iteration past this; None for no limit
+    :param n_envs: environments stepped at once; None takes two per training task
+    """
+    started = time.perf_counter()
+    th.set_float32_matmul_precision(MATMUL_PRECISION)
+    tasks = find_tasks(preset.env_id, train_tasks)
+    env = make_skill_vec_env(preset.env_id, skills, n_envs or 2 * len(tasks), seed=seed, train_tasks=tasks)
+    model = SkillPriorPEARL("MlpPolicy", env, seed=seed, device=device, verbose=verbose, **settings)
+    model.set_logger(configure(str(output), ["csv", "tensorboard", *(["stdout"] if verbose else [])]))
+    checkpoints = CheckpointCallback(max(1, total_timesteps // 5 // env.num_envs), str(output / "checkpoints"), "model")
+    clock = EpochClock(None if minutes is None else 60 * minutes)
+    model.learn(total_timesteps, [clock, checkpoints], progress_bar=progress_bar)
+    path = output / "model.zip"
+    model.save(path)
+    asked = {**model._settings(), "preset": preset.name, "train_tasks": train_tasks, "skills": skills, "total_timesteps": total_timesteps, "minutes": minutes, **numerics()}
+    means = {name: float(np.mean(values)) for name, values in model._results.items() if not name.startswith("task/")}
+    counts = {"skills": model.num_timesteps, "env_steps": model.num_env_steps, "n_updates": model._n_updates}
+    write_run(output, "meta-train", asked, time.perf_counter() - started, means | counts)
+    env.close()
+    return path
+
+
+# ------------------------------------------------------------ adaptation
+
+
+class RowKeeper:
+    """Turns adaptation's episodes into result rows, and keeps the paths of some of them."""
+
+    def __init__(self, template: Mapping[str, Any], tasks: Sequence[Any], seeds: Sequence[int], total_episodes: int, progress_bar: bool) -> None:
+        self.template, self.tasks, self.seeds = template, tasks, seeds
+        self.rows: list[EpisodeRow] = []
+        self.paths: list[Trajectory] = []
+        self._env_steps = np.zeros(len(tasks), int)
+        self._bar = tqdm(total=total_episodes, unit="episode", disable=not progress_bar)
+
+    def __call__(self, agent: int, episode: int, finished: FinishedEpisode) -> None:
+        lived = finished.episode
+        self._env_steps[agent] += lived.env_steps
+        name = self.tasks[agent].name
+        self.rows.append(
+            EpisodeRow(
+                **self.template,
+                task=name,
+                seed=self.seeds[agent],
+                episode=episode,
+                env_steps=int(self._env_steps[agent]),
+                episode_return=lived.total_reward,
+                success=int(finished.success),
+            )
+        )
+        if episode in TRAJECTORY_EPISODES and lived.env_observations is not None and isinstance(self.tasks[agent], GoalTask):
+            positions = np.concatenate([lived.observations[:1], lived.env_observations])[:, :2]
+            goal, method = self.tasks[agent].goal, self.template["method"]
+            self.paths.append(Trajectory(method, name, self.seeds[agent], episode, finished.success, goal, positions, self.tasks[agent].radius))
+        self._bar.update()
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+def adapt(
+    preset: Preset,
+    source: Path,
+    output: Path,
+    settings: Mapping[str, Any],
+    *,
+    method: str,
+    test_tasks: str,
+    n_agents: int,
+    seed: int,
+    device: str,
+    overwrite: bool,
+    progress_bar: bool,
+    variant: str = "",
+) -> Path:
+    """
+    Adapt to every task of a set, and write one row per episode into ``output``, with a JSON and the kept paths (.npz) beside it.
+
+    :param source: a meta-trained model for the method "simpl", skills for "spirl"
+    :param output: the CSV
+    :param settings: of ``AdaptationSettings``
+    :param n_agents: agents per task; agent k of a task has seed ``seed + k`` where there is no meta-training
+    :param variant: what is special about this run, in a word or two
+    """
+    started = time.perf_counter()
+    th.set_float32_matmul_precision(MATMUL_PRECISION)
+    tasks = [task for task in find_tasks(preset.env_id, test_tasks) for _ in range(n_agents)]
+    model = SkillPriorPEARL.load(source, device=device) if method == "simpl" else None
+    skills = model.skills if model is not None else SkillModel.load(source, device=device)
+    chosen = AdaptationSettings(**settings)
+    env = make_skill_vec_env(preset.env_id, skills, len(tasks), seed=10_000 + 1_000 * seed)
+    seeds = [seed + k for k in range(n_agents)] * (len(tasks) // n_agents)
+    template = {"method": method, "preset": preset.name, "env": preset.env_id, "task_set": test_tasks.replace(":", "-")}
+    keeper = RowKeeper(template, tasks, seeds, len(tasks) * chosen.n_episodes, progress_bar)
+    Adaptation(env, tasks, skills, None if model is None else model.policy, chosen, seed, keeper).run()
+    keeper.close()
+    env.close()
+    asked = {**asdict(chosen), "source": source, "seed": seed, "agents_per_task": n_agents, **numerics()}
+    trained_on = None if model is None else ", ".join(model.task_names)
+    seconds = time.perf_counter() - started
+    write_results(output, keeper.rows, asked, training_task_set=trained_on, variant=variant, wall_time_s=seconds, overwrite=overwrite)
+    if keeper.paths:
+        write_trajectories(output.with_suffix(".npz"), keeper.paths, overwrite=overwrite)
+    return output
