@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from simpl_sb3.config import PRESETS, AdaptationSettings, Preset, preset
+from simpl_sb3.config import PRESETS, PRETRAINED, AdaptationSettings, Preset, preset
 from simpl_sb3.datasets import load_minari, write_minari
 from simpl_sb3.demonstrations import DemonstrationDataset, Episode
 from simpl_sb3.errors import SimplError
@@ -15,6 +15,7 @@ from simpl_sb3.wrappers import SkillActionWrapper
 
 __all__ = [
     "PRESETS",
+    "PRETRAINED",
     "AdaptationSettings",
     "DemonstrationDataset",
     "Episode",

@@ -9,10 +9,13 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 from simpl_sb3.errors import SettingsError
 
+PRETRAINED = Path(__file__).parent / "pretrained"
+"""Folder of the trained models that come along: ``PRETRAINED / "maze-fast" / "model.zip"``."""
 NOT_SETTINGS = ("self", "policy", "env", "dataset", "folder", "seed", "device", "verbose", "tensorboard_log")
 EXPLORATION = ("prior", "aggregate", "posterior")
 
@@ -169,7 +172,7 @@ PRESETS: dict[str, Preset] = {
             "skill_kl_multipliers": (3e-3, 1e-3),
         },
         adapt=_PAPER_ADAPT,
-        spirl={**_PAPER_ADAPT, "net_arch": (256, 256, 256), "skill_kl_multiplier": 0.05, "kl_clip": 10.0},
+        spirl={**_PAPER_ADAPT, "n_exploration_episodes": 0, "net_arch": (256, 256, 256), "skill_kl_multiplier": 0.05, "kl_clip": 10.0},
     ),
     "maze-fast": Preset(
         name="maze-fast",
@@ -181,7 +184,7 @@ PRESETS: dict[str, Preset] = {
         skill_updates=8_000,
         meta_timesteps=250_000,
         extract={"kl_weight": 3e-2, "prior_temperature": 0.5},
-        spirl={"skill_kl_multiplier": 0.05},
+        spirl={"n_exploration_episodes": 0, "skill_kl_multiplier": 0.05},
     ),
 }
 

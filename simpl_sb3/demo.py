@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Literal
 
 from simpl_sb3 import pipeline
-from simpl_sb3.config import Preset, preset
+from simpl_sb3.config import PRETRAINED, Preset, preset
 from simpl_sb3.report import make_report
 
-PRETRAINED = Path(__file__).parent / "pretrained"
 DEMO_PRESETS = {"maze": "maze-fast"}
 
 

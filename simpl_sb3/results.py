@@ -169,7 +169,7 @@ def write_results(
         raise SettingsError(f"{existing[0]} exists; expected a new name, or overwrite=True to replace it")
     rows = tuple(rows)
     check_rows(rows)
-    times = {"total": wall_time_s} if isinstance(wall_time_s, Real) else dict(wall_time_s or {})
+    times = dict(wall_time_s) if isinstance(wall_time_s, Mapping) else {"total": wall_time_s} if wall_time_s else {}
     metadata = {
         "schema_version": SCHEMA_VERSION,
         "kind": KIND,

@@ -1,8 +1,8 @@
 """
 ``SkillPriorPEARL``: SiMPL's meta-training (Section 4.2).
 
-One meta-iteration lives through one episode per training task with a task latent e from N(0, I), and one with e from the posterior
-q(e | context); then it updates, each update on two groups of tasks::
+One meta-iteration lives through one episode per training task with a task latent e that knows nothing of it, and one with e from the
+posterior q(e | context); then it updates, each update on two groups of tasks::
 
     prior-sized context (a few rows)    e tells little: the policy must stay close to the skill prior
     posterior-sized context (many rows) e tells the task: the policy may leave the prior further
@@ -12,7 +12,6 @@ multipliers that keep them. The task encoder learns from the critics' loss alone
 """
 
 from collections import defaultdict, deque
-from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -24,17 +23,14 @@ from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3 import functional
-from simpl_sb3.adaptation import Adaptation, OnEpisode
 from simpl_sb3.buffers import SkillEpisode, TaskBatch, TaskReplayBuffer
-from simpl_sb3.config import AdaptationSettings
-from simpl_sb3.errors import EnvironmentSpecError, SettingsError
+from simpl_sb3.errors import SettingsError
+from simpl_sb3.meta_algorithm import MetaSkillAlgorithm
 from simpl_sb3.policies import Gaussian, SkillPriorPEARLPolicy
 from simpl_sb3.rollouts import EpisodeCollector, FinishedEpisode, Job
-from simpl_sb3.skill_algorithm import SkillAlgorithm
-from simpl_sb3.skill_prior_sac import SkillPriorSAC
 
 
-class SkillPriorPEARL(SkillAlgorithm):
+class SkillPriorPEARL(MetaSkillAlgorithm):
     """
     Skill-based meta-reinforcement learning (SiMPL, ICLR 2022, Section 4.2): PEARL over skills, with the KL to a skill prior in place
     of entropy.
@@ -138,19 +134,24 @@ class SkillPriorPEARL(SkillAlgorithm):
             sde_support=False,
             support_multi_env=True,
         )
-        self.context_buffer_size, self.gamma_per_env_step, self.hindsight = context_buffer_size, gamma_per_env_step, hindsight
+        self.context_buffer_size, self.gamma_per_env_step, self.hindsight = (
+            context_buffer_size,
+            gamma_per_env_step,
+            hindsight,
+        )
         self.exploration, self.exploration_spread = exploration, exploration_spread
         self.exploration_latent_skills = exploration_latent_skills
         self.task_latent_dim, self.task_encoder, self.encoder_width = task_latent_dim, task_encoder, encoder_width
-        self.net_arch, self.context_sizes, self.context_reward_rows = tuple(net_arch), tuple(context_sizes), context_reward_rows
+        self.net_arch, self.context_sizes, self.context_reward_rows = (
+            tuple(net_arch),
+            tuple(context_sizes),
+            context_reward_rows,
+        )
         self.tasks_per_update = tuple(tasks_per_update)
         self.skill_kl_targets, self.skill_kl_multipliers = tuple(skill_kl_targets), tuple(skill_kl_multipliers)
         self.latent_kl_targets, self.latent_kl_multipliers = tuple(latent_kl_targets), tuple(latent_kl_multipliers)
         self.multiplier_learning_rate, self.multipliers_only_grow = multiplier_learning_rate, multipliers_only_grow
         self.kl_clip = kl_clip
-        self.train_tasks: tuple[Any, ...] = ()
-        self.task_names: tuple[str, ...] = ()
-        self.num_env_steps = 0
         if _init_setup_model:
             self._setup_model()
 
@@ -163,10 +164,18 @@ class SkillPriorPEARL(SkillAlgorithm):
             self.train_tasks = self._find_tasks(self.env)
             self.task_names = tuple(task.name for task in self.train_tasks)
         self.rng = np.random.default_rng(self.seed)
-        observation_dim, skill_dim, n_tasks = self.observation_space.shape[0], self.skills.skill_dim, len(self.task_names)  # type: ignore[index]
+        observation_dim, skill_dim, n_tasks = (
+            self.observation_space.shape[0],
+            self.skills.skill_dim,
+            len(self.task_names),
+        )  # type: ignore[index]
         seeds = self.rng.integers(2**31, size=2)
-        self.context_buffer = TaskReplayBuffer(n_tasks, self.context_buffer_size, observation_dim, skill_dim, int(seeds[0]), self.device)
-        self.replay_buffer = TaskReplayBuffer(n_tasks, self.buffer_size, observation_dim, skill_dim, int(seeds[1]), self.device)  # type: ignore[assignment]
+        self.context_buffer = TaskReplayBuffer(
+            n_tasks, self.context_buffer_size, observation_dim, skill_dim, int(seeds[0]), self.device
+        )
+        self.replay_buffer = TaskReplayBuffer(
+            n_tasks, self.buffer_size, observation_dim, skill_dim, int(seeds[1]), self.device
+        )  # type: ignore[assignment]
         self.policy = self.policy_class(  # type: ignore[assignment]
             self.observation_space,
             self.action_space,
@@ -186,36 +195,14 @@ class SkillPriorPEARL(SkillAlgorithm):
         rate = self.lr_schedule(1)
         self.optimizers = {
             "actor": th.optim.Adam(self.policy.actor.parameters(), lr=rate, fused=True),
-            "critic": th.optim.Adam([*self.policy.critics.parameters(), *self.policy.task_encoder.parameters()], lr=rate, fused=True),
-            "multipliers": th.optim.Adam([self.policy.log_skill_multipliers, self.policy.log_latent_multipliers], lr=self.multiplier_learning_rate),
+            "critic": th.optim.Adam(
+                [*self.policy.critics.parameters(), *self.policy.task_encoder.parameters()], lr=rate, fused=True
+            ),
+            "multipliers": th.optim.Adam(
+                [self.policy.log_skill_multipliers, self.policy.log_latent_multipliers],
+                lr=self.multiplier_learning_rate,
+            ),
         }
-        self._results: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=self._stats_window_size))
-
-    def _find_tasks(self, env: VecEnv) -> tuple[Any, ...]:
-        try:
-            tasks = tuple(env.get_attr("train_tasks")[0])
-        except AttributeError:
-            tasks = ()
-        if not tasks:
-            raise EnvironmentSpecError(
-                "Meta-training needs an environment with train_tasks (a tuple of tasks) and set_task(task); this one has no tasks."
-            )
-        if self.task_names and tuple(task.name for task in tasks) != self.task_names:
-            raise EnvironmentSpecError(f"The model was trained on the tasks {', '.join(self.task_names)}; the environment has others.")
-        return tasks
-
-    def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
-        """As in SB3; the environment needs the tasks and the skills that the model was trained on."""
-        wrapped = self._wrap_env(env, self.verbose)
-        tasks = self._find_tasks(wrapped)
-        super().set_env(wrapped, force_reset)
-        self.train_tasks = tasks
-
-    def _extra_state(self) -> dict[str, Any]:
-        return {"train_tasks": list(self.task_names), "num_env_steps": self.num_env_steps}
-
-    def _load_extra_state(self, data: dict[str, Any]) -> None:
-        self.task_names, self.num_env_steps = tuple(data["train_tasks"]), data["num_env_steps"]
 
     # ------------------------------------------------------------ learning: collect, then update
 
@@ -235,7 +222,9 @@ class SkillPriorPEARL(SkillAlgorithm):
         :param log_interval: meta-iterations between two prints of the metrics
         """
         if self.env is None:
-            raise SettingsError("This model was loaded without an environment: give one to load(path, env=...), or call set_env.")
+            raise SettingsError(
+                "This model was loaded without an environment: give one to load(path, env=...), or call set_env."
+            )
         return super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
 
     def collect_rollouts(  # type: ignore[override]
@@ -248,7 +237,7 @@ class SkillPriorPEARL(SkillAlgorithm):
         learning_starts: int = 0,
         log_interval: int | None = None,
     ) -> RolloutReturn:
-        """One meta-iteration: for each training task one episode with e from N(0, I), and one with e from its posterior."""
+        """One meta-iteration: for each training task one episode that explores, and one with e from its posterior."""
         self.policy.set_training_mode(False)
         callback.on_rollout_start()
         jobs = deque(self._jobs())
@@ -276,13 +265,15 @@ class SkillPriorPEARL(SkillAlgorithm):
             n_episodes += len(step.finished)
         self._last_obs = collector.observations
         self._episode_num += n_episodes
-        self.num_meta_iterations = getattr(self, "num_meta_iterations", 0) + 1
+        self.num_meta_iterations += 1
         if log_interval is not None and self.num_meta_iterations % log_interval == 0:
             self._dump_logs()
         callback.on_rollout_end()
         n_tasks = sum(self.tasks_per_update)
         n_updates = max(1, 256 * n_skills // (n_tasks * self.batch_size))
-        return RolloutReturn(n_updates, n_episodes, continue_training=True)  # SB3 takes its first number for gradient_steps=-1
+        return RolloutReturn(
+            n_updates, n_episodes, continue_training=True
+        )  # SB3 takes its first number for gradient_steps=-1
 
     def _jobs(self) -> list[Job]:
         tasks = list(enumerate(self.train_tasks))
@@ -296,16 +287,6 @@ class SkillPriorPEARL(SkillAlgorithm):
         mean, std = self.infer_task_latent(context)
         return (mean + std * th.randn_like(std))[0].cpu()
 
-    @th.no_grad()
-    def infer_task_latent(self, context: th.Tensor) -> Gaussian:
-        """
-        The posterior q(e | context).
-
-        :param context: rows (s, z, r, done, s'), one per skill, (T, N, row)
-        :return: mean and standard deviation, each (T, E)
-        """
-        return self.policy.encode(context.to(self.device))
-
     def _store(self, finished: FinishedEpisode) -> None:
         """Keep an episode for its task, and with hindsight for every task that would have paid for it."""
         job = finished.job
@@ -316,7 +297,9 @@ class SkillPriorPEARL(SkillAlgorithm):
             self._results[f"task/{job.task.name}/success"].append(finished.success)
         kept: list[tuple[int, SkillEpisode]] = [(job.task_index, finished.episode)]
         if self.hindsight:
-            others = ((i, finished.episode.relabelled(task)) for i, task in enumerate(self.train_tasks) if i != job.task_index)
+            others = (
+                (i, finished.episode.relabelled(task)) for i, task in enumerate(self.train_tasks) if i != job.task_index
+            )
             kept += [(i, episode) for i, episode in others if episode is not None]
         for index, episode in kept:
             self.replay_buffer.add_episode(index, episode)  # type: ignore[union-attr]
@@ -332,9 +315,14 @@ class SkillPriorPEARL(SkillAlgorithm):
             tasks = self._draw_tasks()
             batch = self._draw_batch(tasks, batch_size)
             e_mean, e_std = self._encode(tasks)
-            e = (e_mean.unsqueeze(1) + e_std.unsqueeze(1) * th.randn(len(tasks), batch_size, self.task_latent_dim, device=self.device)).view(1, -1, self.task_latent_dim)
+            noise = th.randn(len(tasks), batch_size, self.task_latent_dim, device=self.device)
+            e = (e_mean.unsqueeze(1) + e_std.unsqueeze(1) * noise).view(
+                1, -1, self.task_latent_dim
+            )  # its own for each row
             latent_kl = functional.standard_gaussian_kl(e_mean, e_std)  # (T,)
-            skill_multiplier = self._per_task(self.policy.log_skill_multipliers.detach().exp()).repeat_interleave(batch_size)
+            skill_multiplier = self._per_task(self.policy.log_skill_multipliers.detach().exp()).repeat_interleave(
+                batch_size
+            )
 
             critic_loss = self.policy.critic_loss(batch, e, skill_multiplier, self.kl_clip)
             latent_loss = (self._latent_multipliers(tasks).detach() * latent_kl).mean()
@@ -347,9 +335,11 @@ class SkillPriorPEARL(SkillAlgorithm):
             self._update_multipliers(tasks, group_kl, latent_kl)
             polyak_update(self.policy.critics.parameters(), self.policy.critics_target.parameters(), self.tau)
 
-            group_latent_kl = self._group_means(latent_kl.detach())
-            for name, value in (("critic_loss", critic_loss), ("actor_loss", actor_loss), ("skill_kl_prior_sized", group_kl[0]), ("skill_kl_posterior_sized", group_kl[1]), ("latent_kl_prior_sized", group_latent_kl[0]), ("latent_kl_posterior_sized", group_latent_kl[1])):  # fmt: skip
-                losses[name].append(value.item())
+            losses["critic_loss"].append(critic_loss.item())
+            losses["actor_loss"].append(actor_loss.item())
+            for name, pair in (("skill_kl", group_kl), ("latent_kl", self._group_means(latent_kl.detach()))):
+                losses[f"{name}_prior_sized"].append(pair[0].item())
+                losses[f"{name}_posterior_sized"].append(pair[1].item())
         self._n_updates += gradient_steps
         self._remember_latents()
         self._record(losses)
@@ -357,7 +347,9 @@ class SkillPriorPEARL(SkillAlgorithm):
     def _remember_latents(self) -> None:
         """Note where the training tasks' latents lie, for ``exploration="aggregate"``."""
         ready = np.flatnonzero(self.context_buffer.sizes > 0)
-        mean, std = self.infer_task_latent(self.context_buffer.sample_context(ready, self.context_sizes[1], self.context_reward_rows))
+        mean, std = self.infer_task_latent(
+            self.context_buffer.sample_context(ready, self.context_sizes[1], self.context_reward_rows)
+        )
         self.policy.remember_latents(mean, std)
 
     def _draw_tasks(self) -> np.ndarray:
@@ -412,70 +404,6 @@ class SkillPriorPEARL(SkillAlgorithm):
         loss.backward()
         self.optimizers[name].step()
 
-    # ------------------------------------------------------------ using the meta-policy
-
-    def predict(  # type: ignore[override]
-        self,
-        observation: np.ndarray,
-        state: tuple[np.ndarray, ...] | None = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = False,
-    ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-        """
-        Skills of the meta-policy, which explores: ``state`` holds each environment's task latent, fresh from N(0, I) at each
-        episode's start. The policy of one task is what :meth:`adapt` returns.
-
-        :param observation: (O,) or (n_envs, O)
-        :param state: what the last call returned, or None at the start
-        :param episode_start: where an episode starts, (n_envs,)
-        :param deterministic: the mean instead of a sample
-        :return: skills (Z,) or (n_envs, Z), and the state (e (n_envs, E),)
-        """
-        self.policy.set_training_mode(False)
-        observations = np.asarray(observation, np.float32).reshape(-1, self.policy.observation_dim)
-        fresh = th.randn(len(observations), self.task_latent_dim).numpy()
-        starts = np.ones(len(observations), bool) if state is None or episode_start is None else np.asarray(episode_start, bool)
-        e = fresh if state is None else np.where(starts[:, None] & (episode_start is not None), fresh, state[0])
-        z = self.policy.act(observations, th.as_tensor(e, device=self.device), deterministic)
-        return z.reshape(*np.shape(observation)[:-1], -1), (e,)
-
-    def adapt(
-        self, env: GymEnv, task: Any = None, *, seed: int | None = None, on_episode: OnEpisode | None = None, **settings: Any
-    ) -> SkillPriorSAC:
-        """
-        Learn an unseen task: explore, infer its latent, fine-tune (Section 4.3).
-
-        :param env: one environment whose actions are the model's skills
-        :param task: the task; None takes the one the environment has
-        :param seed: of exploration, samples and noise
-        :param on_episode: called after every episode with agent (0), episode (from 1), and a ``FinishedEpisode``
-        :param settings: those of ``AdaptationSettings``, such as ``n_episodes=40``
-        :return: the adapted agent; it may go on to ``learn`` in ``env``
-        """
-        vec_env = self._wrap_env(env, self.verbose)
-        [agent] = self.adapt_tasks(vec_env, [vec_env.get_attr("task")[0] if task is None else task], seed=seed, on_episode=on_episode, **settings)
-        agent.env = vec_env
-        return agent
-
-    def adapt_tasks(
-        self, env: VecEnv, tasks: Sequence[Any], *, seed: int | None = None, on_episode: OnEpisode | None = None, **settings: Any
-    ) -> list[SkillPriorSAC]:
-        """
-        Learn many tasks at once, each as :meth:`adapt` would, in one batched learner.
-
-        :param env: as many environments as tasks; ``make_skill_vec_env(env_id, model.skills, n_envs=len(tasks))``
-        :param tasks: one per agent; repeat a task for more seeds
-        :param seed: of exploration, samples and noise
-        :param on_episode: called after every episode with agent, episode (from 1), and a ``FinishedEpisode``
-        :param settings: those of ``AdaptationSettings``
-        :return: the adapted agents, in the tasks' order
-        :raises SettingsError: where tasks and environments differ in number
-        :raises EnvironmentSpecError: for an environment without skills
-        :raises SkillMismatchError: for one with other spaces or other skills than the model's
-        """
-        self._check_env(env)
-        return Adaptation(env, tasks, self.skills, self.policy, AdaptationSettings(**settings), seed, on_episode).run()
-
     # ------------------------------------------------------------ metrics
 
     def _record(self, losses: dict[str, list[float]]) -> None:
@@ -488,10 +416,3 @@ class SkillPriorPEARL(SkillAlgorithm):
         self.logger.record("train/latent_multiplier_prior_sized", latent[0].item())
         self.logger.record("train/latent_multiplier_posterior_sized", latent[1:].mean().item())
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-
-    def _dump_logs(self) -> None:
-        for name, values in self._results.items():
-            self.logger.record(name, float(np.mean(values)), exclude="stdout" if name.startswith("task/") else None)
-        self.logger.record("time/env_steps", self.num_env_steps)
-        self.logger.record("time/skills", self.num_timesteps)
-        self.dump_logs()

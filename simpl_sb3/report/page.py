@@ -71,7 +71,7 @@ class Picture:
 def make_report(
     results: Sequence[Path],
     output: Path,
-    trajectories: Path | None = None,
+    trajectories: Path | Sequence[Path] = (),
     *,
     progress: Sequence[Path] = (),
     overwrite: bool = False,
@@ -82,7 +82,7 @@ def make_report(
 
     :param results: CSV files of rows, or folders of them
     :param output: folder to make
-    :param trajectories: an ``.npz`` of :mod:`simpl_sb3.trajectories`, for the paper's Fig. 5
+    :param trajectories: ``.npz`` files of :mod:`simpl_sb3.trajectories` over one maze, for the paper's Fig. 5
     :param progress: Stable-Baselines3's ``progress.csv`` of meta-trainings, one per run
     :param overwrite: replace a report that stands there; nothing but a report is ever replaced
     :return: the page, ``output/index.html``
@@ -97,8 +97,11 @@ def make_report(
     files = read_all([Path(path) for path in results])
     groups = group_results(files)
     with styled():
+        others = [
+            *_trajectory_pictures([trajectories] if isinstance(trajectories, Path) else trajectories),
+            *_progress_pictures([Path(path) for path in progress]),
+        ]
         by_group = [_group_pictures(group) for group in groups]
-        others = [*_trajectory_pictures(trajectories), *_progress_pictures([Path(path) for path in progress])]
     page = _page(files, list(zip(groups, by_group, strict=True)), others)
     with _folder_in_place_of(output) as folder:
         (folder / "figures").mkdir()
@@ -147,10 +150,13 @@ def _group_pictures(group: Group) -> list[Picture]:
     return pictures
 
 
-def _trajectory_pictures(path: Path | None) -> list[Picture]:
-    if path is None:
+def _trajectory_pictures(paths: Sequence[Path]) -> list[Picture]:
+    if not paths:
         return []
-    trajectories, layout = read_trajectories(path)
+    files = [read_trajectories(path) for path in paths]
+    trajectories, layout = [one for kept, _ in files for one in kept], files[0][1]
+    if any(other != layout for _, other in files):
+        raise ResultsError("the trajectories are from different mazes; expected one maze for all")
     tasks = list(dict.fromkeys(one.task for one in trajectories))
     pictures = []
     for task in tasks[:MAX_TRAJECTORY_TASKS]:

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# The numbers of the README for SimplMaze-v0, preset maze-fast, from nothing. About 75 minutes on two cores, run one after the other.
+#   benchmarks/maze.sh FOLDER      runs go to FOLDER, result rows to benchmarks/results
+set -euo pipefail
+runs=${1:?folder for the runs}
+results=$(dirname "$0")/results
+export MINARI_DATASETS_PATH=$runs/minari
+
+simpl-sb3 collect --seed 0
+simpl-sb3 extract --output "$runs/skills" --seed 0
+skills=$runs/skills/skills.safetensors
+
+# the skill prior alone: SPiRL that never updates
+simpl-sb3 adapt --method spirl --from "$skills" --output "$results/maze-fast-prior.csv" --agents-per-task 20 \
+    --set n_episodes=5 --set updates_per_skill=0 --variant "skill prior alone"
+for seed in 0 1 2; do
+    simpl-sb3 meta-train --skills "$skills" --output "$runs/meta-$seed" --seed "$seed"
+    simpl-sb3 adapt --from "$runs/meta-$seed/model.zip" --output "$results/maze-fast-simpl-$seed.csv" --seed "$seed"
+done
+simpl-sb3 adapt --method spirl --from "$skills" --output "$results/maze-fast-spirl.csv" --agents-per-task 3
+# 30 random goals outside the published lists, at least 5 cells away
+simpl-sb3 adapt --from "$runs/meta-0/model.zip" --output "$results/maze-fast-simpl-random-0.csv" --tasks random:30:0 \
+    --set n_episodes=105 --variant "random goals"
+simpl-sb3 report "$results" --output "$runs/report" --progress "$runs"/meta-*/progress.csv

@@ -1,0 +1,455 @@
+"""``SkillPriorPEARL``: what a meta-iteration collects and where it goes, what an update moves, and that it behaves as SB3's do."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch as th
+from envs_for_tests import SKILL_DIM, LineEnv, LineTask, line_envs, recorded, same_parameters, tiny_skills
+from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback, StopTrainingOnMaxEpisodes
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor
+
+from simpl_sb3.errors import EnvironmentSpecError
+from simpl_sb3.rollouts import FinishedEpisode, Job
+from simpl_sb3.skill_prior_pearl import SkillPriorPEARL
+from simpl_sb3.task_encoders import TASK_ENCODERS
+from simpl_sb3.vec_env import SkillVecEnv, make_skill_vec_env
+from simpl_sb3.wrappers import SkillActionWrapper
+
+TASKS = LineEnv.train_tasks
+N_TASKS, LATENT = len(TASKS), 2
+SMALL: dict[str, Any] = {
+    "batch_size": 6,
+    "buffer_size": 300,
+    "context_buffer_size": 300,
+    "gradient_steps": 2,
+    "net_arch": (8,),
+    "encoder_width": 8,
+    "task_latent_dim": LATENT,
+    "context_sizes": (2, 8),
+    "tasks_per_update": (1, 3),
+    "seed": 0,
+    "device": "cpu",
+}
+ITERATION = 2 * N_TASKS * 4  # skills of a meta-iteration at most: two episodes of 14 env steps per task
+
+
+def make(env: Any = None, **settings: Any) -> SkillPriorPEARL:
+    env = SkillVecEnv(line_envs(4), tiny_skills()) if env is None else env
+    return SkillPriorPEARL("MlpPolicy", env, **(SMALL | settings))
+
+
+def iterations(model: SkillPriorPEARL, number: int) -> list[list[FinishedEpisode]]:
+    """The episodes of some meta-iterations, as they were stored."""
+    seen: list[list[FinishedEpisode]] = []
+    store = model._store
+
+    def spy(finished: FinishedEpisode) -> None:
+        seen[-1].append(finished)
+        store(finished)
+
+    class Begin(BaseCallback):
+        def _on_rollout_start(self) -> None:
+            seen.append([])
+
+        def _on_step(self) -> bool:
+            return True
+
+    model._store = spy  # type: ignore[method-assign]
+    for _ in range(number):
+        model.learn(1, Begin(), reset_num_timesteps=False)  # at least one skill more: one meta-iteration
+    assert len(seen) == number
+    return seen
+
+
+# ---------------------------------------------------------------- collecting
+
+
+def test_it_runs_as_it_stands() -> None:
+    """The example of the README with one wrapped environment, cut short."""
+    model = SkillPriorPEARL("MlpPolicy", SkillActionWrapper(LineEnv(), tiny_skills()), gradient_steps=1).learn(1)
+    assert model._n_updates == 1
+    assert model.num_timesteps > 1
+
+
+@pytest.mark.parametrize("n_envs", [1, 2, 6, 9])
+def test_a_meta_iteration_is_an_exploration_and_a_posterior_episode_per_task(n_envs: int) -> None:
+    """But for the first, which has no context yet; with fewer and with more environments than episodes."""
+    first, second = iterations(make(SkillVecEnv(line_envs(n_envs), tiny_skills())), 2)
+    explore, posterior = [("exploration", i) for i in range(N_TASKS)], [("posterior", i) for i in range(N_TASKS)]
+    assert sorted((one.job.kind, one.job.task_index) for one in first) == explore
+    assert sorted((one.job.kind, one.job.task_index) for one in second) == explore + posterior
+    assert all(one.job.task == TASKS[one.job.task_index] for one in first + second)
+
+
+@pytest.mark.parametrize("make_env", [lambda: SkillActionWrapper(LineEnv(), tiny_skills()), lambda: SkillVecEnv(line_envs(4), tiny_skills())])
+def test_both_clocks(make_env: Callable[[], Any]) -> None:
+    model = make(make_env())
+    episodes = [one.episode for iteration in iterations(model, 2) for one in iteration]
+    assert model.num_timesteps == sum(len(episode) for episode in episodes)
+    assert model.num_env_steps == sum(episode.env_steps for episode in episodes)
+    assert model._episode_num == len(episodes)
+
+
+def starts_of(model: SkillPriorPEARL, name: str) -> list[set[float]]:
+    """Of each task's ring: the starts of its episodes, which the second number of an observation tells, and no two share."""
+    buffer = getattr(model, name)
+    size = buffer.capacity
+    return [set(buffer.rows[i * size : i * size + int(buffer.sizes[i]), 1].tolist()) for i in range(N_TASKS)]
+
+
+def test_where_episodes_go_without_hindsight() -> None:
+    """Exploration into context and replay of their own task, posterior episodes into the replay only."""
+    model = make(hindsight=False)
+    episodes = [one for iteration in iterations(model, 3) for one in iteration]
+    for name, kinds in (("replay_buffer", {"exploration", "posterior"}), ("context_buffer", {"exploration"})):
+        expected: list[set[float]] = [set() for _ in range(N_TASKS)]
+        for one in episodes:
+            if one.job.kind in kinds:
+                expected[one.job.task_index].add(float(one.episode.observations[0, 1]))
+        assert starts_of(model, name) == expected
+
+
+def test_where_episodes_go_with_hindsight() -> None:
+    """Also to every other task that would have paid for them; the tasks at 1.5 and -1.5 see each other's, the one at 30 none."""
+    model = make(hindsight=True)
+    episodes = [one for iteration in iterations(model, 6) for one in iteration]
+    for name, kinds in (("replay_buffer", {"exploration", "posterior"}), ("context_buffer", {"exploration"})):
+        expected: list[set[float]] = [set() for _ in range(N_TASKS)]
+        for one in episodes:
+            for i, task in enumerate(TASKS):
+                would_pay = task.rewards(one.episode.env_observations)[0].any()
+                if one.job.kind in kinds and (i == one.job.task_index or would_pay):
+                    expected[i].add(float(one.episode.observations[0, 1]))
+        assert starts_of(model, name) == expected
+    own = [{float(one.episode.observations[0, 1]) for one in episodes if one.job.task_index == i} for i in range(N_TASKS)]
+    assert any(starts_of(model, "replay_buffer")[i] > own[i] for i in (0, 1))
+
+
+def test_every_row_is_paid_as_its_own_task_pays() -> None:
+    model = make()
+    iterations(model, 4)
+    for buffer in (model.replay_buffer, model.context_buffer):
+        for i, task in enumerate(TASKS):
+            rows = buffer.rows[i * buffer.capacity : i * buffer.capacity + int(buffer.sizes[i])]  # type: ignore[union-attr]
+            reached = np.abs(rows[:, -2] - task.goal) <= 1.0
+            assert np.array_equal(rows[:, 2 + SKILL_DIM], reached)
+            assert np.array_equal(rows[:, 3 + SKILL_DIM], reached)
+
+
+def test_a_posterior_episode_keeps_one_latent_of_its_tasks_posterior(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make()
+    iterations(model, 1)
+    monkeypatch.setattr(
+        model, "infer_task_latent", lambda context: (th.full((1, LATENT), float(context[0, 0, 1])), th.zeros(1, LATENT))
+    )
+    drawn: list[int] = []
+    sample_context = model.context_buffer.sample_context
+    monkeypatch.setattr(
+        model.context_buffer, "sample_context", lambda tasks, *sizes: (drawn.append(tasks[0]), sample_context(tasks, *sizes))[1]
+    )
+    starts = starts_of(model, "context_buffer")
+    for i, task in enumerate(TASKS):
+        e = model._latent_for(Job(task, i, "posterior"))
+        assert e.shape == (LATENT,)
+        assert e[0].item() in starts[i]
+    assert drawn == [0, 1, 2]
+
+
+def test_exploration_from_the_prior_is_standard_normal() -> None:
+    model = make(exploration="prior")
+    drawn = th.stack([model._latent_for(Job(TASKS[0], 0, "exploration")) for _ in range(500)])
+    th.testing.assert_close(drawn.mean(dim=0), th.zeros(LATENT), atol=0.15, rtol=0.0)
+    th.testing.assert_close(drawn.std(dim=0), th.ones(LATENT), atol=0.15, rtol=0.0)
+
+
+# ---------------------------------------------------------------- updating
+
+
+def test_an_update_moves_everything_but_the_skills() -> None:
+    model = make(multipliers_only_grow=False)
+    before = {name: value.clone() for name, value in model.policy.state_dict().items()}
+    iterations(model, 2)
+    after = model.policy.state_dict()
+    moved = {name.split(".")[0] for name, value in before.items() if not th.equal(value, after[name])}
+    assert {"actor", "critics", "critics_target", "task_encoder", "log_skill_multipliers", "log_latent_multipliers"} <= moved
+    assert "skills" not in moved
+    for name, value in before.items():
+        if name.startswith("task_encoder."):
+            assert not th.equal(value, after[name]), name
+
+
+def test_optimisers_share_no_parameter() -> None:
+    """The encoder learns with the critics, never with the actor."""
+    model = make()
+    owners = {
+        name: {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+        for name, optimizer in model.optimizers.items()
+    }
+    assert sum(len(ids) for ids in owners.values()) == len(set.union(*owners.values()))
+    assert {id(parameter) for parameter in model.policy.task_encoder.parameters()} < owners["critic"]
+    frozen = {id(p) for module in (model.policy.skills, model.policy.critics_target) for p in module.parameters()}
+    assert not frozen & set.union(*owners.values())
+
+
+def test_contexts_have_the_sizes_of_their_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make()
+    iterations(model, 1)
+    shapes: list[tuple[int, ...]] = []
+    encode = model.policy.encode
+    monkeypatch.setattr(model.policy, "encode", lambda context: (shapes.append(tuple(context.shape)), encode(context))[1])
+    row = 2 + SKILL_DIM + 2 + 2
+    mean, std = model._encode(np.array([2, 0, 1, 1]))
+    assert shapes == [(1, 2, row), (3, 8, row)]
+    assert mean.shape == std.shape == (4, LATENT)
+
+
+def test_groups_by_hand() -> None:
+    """Tasks of one update: the prior-sized group first, then the posterior-sized one, each with its own multipliers."""
+    model = make()
+    iterations(model, 1)
+    tasks = np.array([2, 0, 1, 1])
+    assert model._per_task(th.tensor([0.5, 7.0])).tolist() == [0.5, 7.0, 7.0, 7.0]
+    assert model._group_means(th.tensor([1.0, 2.0, 3.0, 4.0])).tolist() == [1.0, 3.0]
+    with th.no_grad():
+        model.policy.log_latent_multipliers.copy_(th.tensor([1.0, 10.0, 100.0, 1000.0]).log())
+    assert model._latent_multipliers(tasks).tolist() == pytest.approx([1.0, 10.0, 100.0, 100.0])
+
+
+def test_multipliers_follow_their_own_budgets() -> None:
+    """Dual descent: up above the budget, down below it; those of tasks that are not in the update stay."""
+    model = make(multipliers_only_grow=False, multiplier_learning_rate=0.1, skill_kl_targets=(0.5, 2.0), latent_kl_targets=(1.0, 9.0))
+    skill, latent = (getattr(model.policy, name).detach().clone() for name in ("log_skill_multipliers", "log_latent_multipliers"))
+    model._update_multipliers(np.array([2, 0, 1, 1]), th.tensor([0.4, 3.0]), th.tensor([5.0, 5.0, 20.0, 10.0]))
+    assert (model.policy.log_skill_multipliers - skill).sign().tolist() == [-1.0, 1.0]
+    assert (model.policy.log_latent_multipliers - latent).sign().tolist() == [1.0, -1.0, 1.0, 0.0]
+
+
+def test_multipliers_may_only_grow() -> None:
+    model = make(multipliers_only_grow=True, multiplier_learning_rate=0.1)
+    skill, latent = (getattr(model.policy, name).detach().clone() for name in ("log_skill_multipliers", "log_latent_multipliers"))
+    for _ in range(3):
+        model._update_multipliers(np.array([2, 0, 1, 1]), th.tensor([0.0, 50.0]), th.tensor([0.0, 0.0, 50.0, 50.0]))
+    assert (model.policy.log_skill_multipliers - skill).sign().tolist() == [0.0, 1.0]
+    assert (model.policy.log_latent_multipliers - latent).sign().tolist() == [0.0, 0.0, 1.0, 0.0]
+
+
+def test_multipliers_start_where_told() -> None:
+    model = make(skill_kl_multipliers=(0.1, 0.2), latent_kl_multipliers=(0.3, 0.4))
+    assert model.policy.log_skill_multipliers.exp().tolist() == pytest.approx([0.1, 0.2])
+    assert model.policy.log_latent_multipliers.exp().tolist() == pytest.approx([0.3, *[0.4] * N_TASKS])
+
+
+def test_updates_per_meta_iteration() -> None:
+    assert make(gradient_steps=3).learn(1)._n_updates == 3
+    model = make(gradient_steps=-1)
+    n_skills = sum(len(one.episode) for one in iterations(model, 1)[0])
+    assert model._n_updates == 256 * n_skills // (4 * 6) > 0  # the published number: tasks x batch in the denominator
+
+
+def test_more_tasks_per_update_than_there_are() -> None:
+    model = make(tasks_per_update=(5, 9)).learn(1)
+    assert model._n_updates == 2
+
+
+@pytest.mark.parametrize("task_encoder", TASK_ENCODERS)
+def test_task_encoders(task_encoder: str) -> None:
+    model = make(task_encoder=task_encoder).learn(1)
+    mean, std = model.infer_task_latent(model.context_buffer.whole_context(0))
+    assert mean.shape == std.shape == (1, LATENT)
+    assert not mean.requires_grad
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"hindsight": False}, {"n_steps": 1}, {"gamma_per_env_step": True}, {"context_reward_rows": 0}, {"exploration": "prior"}],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_options(settings: dict[str, Any]) -> None:
+    """Each has an effect."""
+    runs = [make(**given) for given in ({}, settings)]
+    for model in runs:
+        iterations(model, 3)
+    assert not same_parameters(runs[0].policy, runs[1].policy)
+
+
+@pytest.mark.parametrize("n_envs", [1, 4])
+def test_seeded_runs_are_equal_to_the_bit(n_envs: int) -> None:
+    runs = [make(SkillVecEnv(line_envs(n_envs), tiny_skills()), seed=seed) for seed in (3, 3, 4)]
+    for model in runs:
+        iterations(model, 3)
+    assert same_parameters(runs[0].policy, runs[1].policy)
+    assert np.array_equal(runs[0].replay_buffer.rows, runs[1].replay_buffer.rows)  # type: ignore[union-attr]
+    assert not np.array_equal(runs[0].replay_buffer.rows, runs[2].replay_buffer.rows)  # type: ignore[union-attr]
+
+
+def test_on_native_mazes() -> None:
+    maze = gym.make("SimplMaze-v0")
+    skills = tiny_skills(maze.observation_space, maze.action_space)
+    env = make_skill_vec_env("SimplMaze-v0", skills, 10, train_tasks="train-10", max_episode_steps=20, seed=0)
+    model = make(env)
+    first, second = iterations(model, 2)
+    assert (len(first), len(second)) == (10, 20)
+    env.close()
+
+
+# ---------------------------------------------------------------- the environment
+
+
+def test_an_environment_without_tasks_is_refused() -> None:
+    class NoTasks(LineEnv):
+        train_tasks = ()
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.train_tasks = ()  # type: ignore[assignment]
+
+    for env in (SkillActionWrapper(NoTasks(), tiny_skills()), SkillVecEnv([NoTasks] * 2, tiny_skills())):
+        with pytest.raises(EnvironmentSpecError, match="train_tasks"):
+            make(env)
+
+
+def test_afterwards_every_environment_of_the_vec_env_can_be_stepped() -> None:
+    """Collecting leaves environments without a job out; SB3's evaluation of the same vec env must come to an end."""
+    model = make(SkillVecEnv(line_envs(7), tiny_skills())).learn(1)
+    returns, _ = evaluate_policy(model, model.get_env(), n_eval_episodes=7, return_episode_rewards=True)  # type: ignore[arg-type]
+    assert len(returns) == 7
+
+
+@pytest.mark.filterwarnings("ignore:The environment is already wrapped")
+def test_under_a_wrapper_of_sb3() -> None:
+    model = make(VecMonitor(SkillVecEnv(line_envs(7), tiny_skills())))
+    first, second = iterations(model, 2)
+    assert (len(first), len(second)) == (N_TASKS, 2 * N_TASKS)
+
+
+# ---------------------------------------------------------------- acting
+
+
+def test_predict_holds_a_latent_per_environment() -> None:
+    """As an LSTM's state: drawn at an episode's start, kept until the next."""
+    model = make().learn(1)
+    observations = np.zeros((3, 2), np.float32)
+    z, state = model.predict(observations)
+    assert z.shape == (3, SKILL_DIM)
+    assert state[0].shape == (3, LATENT)
+    _, kept = model.predict(observations, state, np.zeros(3, bool))
+    assert np.array_equal(kept[0], state[0])
+    _, some = model.predict(observations, state, np.array([False, True, False]))
+    assert np.array_equal(some[0] != state[0], [[False] * LATENT, [True] * LATENT, [False] * LATENT])
+    _, unsaid = model.predict(observations, state)
+    assert np.array_equal(unsaid[0], state[0])
+
+
+def test_predict_deterministically() -> None:
+    model = make().learn(1)
+    observations = np.random.default_rng(0).normal(size=(3, 2))
+    one, state = model.predict(observations, deterministic=True)
+    two, _ = model.predict(observations, state, np.zeros(3, bool), deterministic=True)
+    assert np.array_equal(one, two)
+    single, state = model.predict(observations[0], deterministic=True)
+    assert single.shape == (SKILL_DIM,)
+    assert state[0].shape == (1, LATENT)
+
+
+# ---------------------------------------------------------------- as SB3's users expect
+
+
+def test_metrics() -> None:
+    model = make()
+    rows = recorded(model)
+    model.learn(4 * ITERATION)
+    sizes = ("prior_sized", "posterior_sized")
+    expected = {"train/critic_loss", "train/actor_loss", "train/n_updates", "train/learning_rate"}
+    expected |= {f"train/{name}_{size}" for name in ("skill_kl", "latent_kl", "skill_multiplier", "latent_multiplier") for size in sizes}
+    expected |= {f"rollout/{name}_{kind}" for name in ("success", "return") for kind in ("exploration", "posterior")}
+    expected |= {f"task/{task.name}/success" for task in TASKS}
+    expected |= {"time/env_steps", "time/skills", "time/total_timesteps", "rollout/ep_rew_mean", "rollout/success_rate"}
+    assert expected <= rows[-1].keys()
+    assert len(rows) >= 4  # one per meta-iteration
+    assert all(np.isfinite(value) for row in rows for value in row.values())
+    assert rows[-1]["time/env_steps"] > rows[-1]["time/skills"]
+
+
+class StopAfter(BaseCallback):
+    def __init__(self, calls: int) -> None:
+        super().__init__()
+        self.calls = calls
+
+    def _on_step(self) -> bool:
+        return self.n_calls < self.calls
+
+
+def test_callbacks_stop() -> None:
+    model = make()
+    assert model.learn(10_000, StopAfter(3)).num_timesteps <= 12
+    assert model._n_updates == 0
+    model.learn(1)  # and goes on afterwards
+    assert model._n_updates == 2
+
+
+def test_callbacks_of_sb3(tmp_path: Path) -> None:
+    """They read ``dones`` and ``infos`` among the locals, and save the model."""
+    model = make().learn(10_000, [StopTrainingOnMaxEpisodes(5), CheckpointCallback(3, str(tmp_path))])
+    assert model.num_timesteps < 2 * ITERATION
+    paths = list(tmp_path.iterdir())
+    assert paths
+    assert SkillPriorPEARL.load(paths[0], device="cpu").task_names == tuple(task.name for task in TASKS)
+
+
+def test_callbacks_see_the_beginning_and_the_end_of_a_meta_iteration() -> None:
+    calls: list[str] = []
+
+    class Note(BaseCallback):
+        def _on_training_start(self) -> None:
+            calls.append("training starts")
+
+        def _on_rollout_start(self) -> None:
+            calls.append("starts")
+
+        def _on_step(self) -> bool:
+            if calls[-1] != "steps":
+                calls.append("steps")
+            return True
+
+        def _on_rollout_end(self) -> None:
+            calls.append("ends")
+
+        def _on_training_end(self) -> None:
+            calls.append("training ends")
+
+    make().learn(1, Note())
+    assert calls == ["training starts", "starts", "steps", "ends", "training ends"]
+
+
+@pytest.mark.filterwarnings("ignore::tqdm.TqdmExperimentalWarning")
+def test_progress_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    assert make().learn(30, progress_bar=True).num_timesteps >= 30
+
+
+def test_tensorboard(tmp_path: Path) -> None:
+    make(tensorboard_log=str(tmp_path)).learn(1)
+    assert list(tmp_path.glob("SkillPriorPEARL_1/events*"))
+
+
+def test_learning_goes_on_after_loading(tmp_path: Path) -> None:
+    """With both clocks, and a buffer that fills again."""
+    model = make().learn(30)
+    model.save(tmp_path / "model")
+    env: VecEnv = SkillVecEnv(line_envs(2), tiny_skills())
+    again = SkillPriorPEARL.load(tmp_path / "model", env, device="cpu")
+    assert (again.num_timesteps, again.num_env_steps) == (model.num_timesteps, model.num_env_steps)
+    again.learn(1, reset_num_timesteps=False)
+    assert again.num_env_steps > model.num_env_steps
+    assert again.train_tasks == TASKS
+
+
+def test_a_task_may_have_any_name(tmp_path: Path) -> None:
+    tasks = (LineTask(0.5), LineTask(-7.25))
+    model = make(SkillVecEnv(line_envs(2, train_tasks=tasks), tiny_skills())).learn(1)
+    model.save(tmp_path / "model")
+    assert SkillPriorPEARL.load(tmp_path / "model", device="cpu").task_names == ("0.5", "-7.25")
