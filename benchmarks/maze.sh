@@ -17,7 +17,9 @@ for seed in 0 1 2; do
     simpl-sb3 meta-train --skills "$skills" --output "$runs/meta-$seed" --seed "$seed"
     simpl-sb3 adapt --from "$runs/meta-$seed/model.zip" --output "$results/maze-fast-simpl-$seed.csv" --seed "$seed"
 done
-simpl-sb3 adapt --method spirl --from "$skills" --output "$results/maze-fast-spirl.csv" --agents-per-task 3
+for seed in 0 1 2; do
+    simpl-sb3 adapt --method spirl --from "$skills" --output "$results/maze-fast-spirl-$seed.csv" --seed "$seed"
+done
 # 30 random goals outside the published lists, at least 5 cells away
 simpl-sb3 adapt --from "$runs/meta-0/model.zip" --output "$results/maze-fast-simpl-random-0.csv" --tasks random:30:0 \
     --set n_episodes=105 --variant "random goals"

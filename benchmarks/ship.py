@@ -1,5 +1,5 @@
 """
-Copy the trained artefacts of a run into the package, with their provenance: command, seed, metrics, machine, and file hashes.
+Copy the trained artefacts of a run into the package, with their provenance: command, seed, metrics, machine, hashes.
 
     python benchmarks/ship.py RUNS/skills RUNS/meta-0 maze-fast
 """

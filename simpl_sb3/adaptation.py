@@ -1,8 +1,8 @@
 """
 Target task learning (Section 4.3) for one task or for many at once: explore, infer the task, fine-tune.
 
-All agents share one vec env (agent i acts in environment i) and one batched learner, so that thirty agents cost little more than
-three. An agent that has lived through its episodes leaves the batch.
+All agents share one vec env (agent i acts in environment i) and one batched learner, so that thirty agents cost little
+more than three. An agent that has lived through its episodes leaves the batch.
 """
 
 import math
@@ -62,8 +62,9 @@ class Adaptation:
         self.episodes = np.zeros(n_agents, int)  # begun
         self.finished = np.zeros(n_agents, int)
         self.alive = np.arange(n_agents)  # agents that still learn; member m of the policy is agent alive[m]
-        self.context = TaskReplayBuffer(n_agents, settings.buffer_size, observation_dim, skills.skill_dim, seed, self.device)
-        self.replay = TaskReplayBuffer(n_agents, settings.buffer_size, observation_dim, skills.skill_dim, seed, self.device)
+        sizes = (n_agents, settings.buffer_size, observation_dim, skills.skill_dim)
+        self.context = TaskReplayBuffer(*sizes, seed, self.device)
+        self.replay = TaskReplayBuffer(*sizes, seed, self.device)
         self.agents: list[SkillPriorSAC | None] = [None] * n_agents
 
     def run(self) -> list[SkillPriorSAC]:
@@ -96,8 +97,14 @@ class Adaptation:
     def _explore(self, n_episodes: int) -> None:
         assert self.meta is not None
         self.meta.set_training_mode(False)
-        next_job = self._next_job(n_episodes, "exploration")
-        collector = EpisodeCollector(self.env, self.meta.act, next_job, self._exploration_latent, self.meta.task_latent_dim, self.settings.exploration_latent_skills)
+        collector = EpisodeCollector(
+            self.env,
+            self.meta.act,
+            self._next_job(n_episodes, "exploration"),
+            self._exploration_latent,
+            self.meta.task_latent_dim,
+            self.settings.exploration_latent_skills,
+        )
         while collector.active.any():
             step = collector.step()
             self.context.add(step.indices, step.rows, step.ends)
@@ -133,14 +140,21 @@ class Adaptation:
         settings, n_agents = self.settings, len(self.tasks)
         latent_dim = 0 if self.meta is None else self.meta.task_latent_dim
         self.policy = SkillPriorPolicy(
-            self.env.observation_space, self.env.action_space, lambda _: 0.0, self.skills.settings, self.net_arch, latent_dim, n_agents  # type: ignore[arg-type]
+            self.env.observation_space,
+            self.env.action_space,  # type: ignore[arg-type]
+            lambda _: 0.0,
+            self.skills.settings,
+            self.net_arch,
+            latent_dim,
+            n_agents,
         ).to(self.device)
         self.policy.skills.load_state_dict(self.skills.state_dict())
         multiplier = settings.skill_kl_multiplier
         with th.no_grad():
             if self.meta is not None:
                 for name in ("actor", "critics", "critics_target"):
-                    for own, meta in zip(getattr(self.policy, name).parameters(), getattr(self.meta, name).parameters(), strict=True):
+                    ours, metas = getattr(self.policy, name).parameters(), getattr(self.meta, name).parameters()
+                    for own, meta in zip(ours, metas, strict=True):
                         own.copy_(meta.repeat_interleave(n_agents, dim=0))
                 self.policy.log_multiplier.fill_(float(self.meta.log_skill_multipliers[1]))
                 if settings.n_exploration_episodes:
@@ -157,7 +171,9 @@ class Adaptation:
                 self._update()
         latents = self.policy.task_latent.cpu().clone()
         next_job = self._next_job(settings.n_episodes, "fine-tuning")
-        collector = EpisodeCollector(self.env, self._act, next_job, lambda job: latents[job.task_index], self.policy.task_latent_dim)
+        collector = EpisodeCollector(
+            self.env, self._act, next_job, lambda job: latents[job.task_index], self.policy.task_latent_dim
+        )
         self._retire(np.flatnonzero(~collector.active))
         due = 0.0
         while collector.active.any():

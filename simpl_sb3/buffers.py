@@ -97,7 +97,7 @@ class TaskBatch:
 
 class TaskReplayBuffer:
     """
-    A ring of rows for each task. Rows of an episode lie one after the other, so that n-step returns are made when sampling.
+    A ring of rows for each task. Rows of an episode lie one after the other, so that sampling can make n-step returns.
 
     Not SB3's ``ReplayBuffer``: that has one write pointer for all environments, and mixes tasks when sampling.
 
@@ -110,13 +110,20 @@ class TaskReplayBuffer:
     """
 
     def __init__(
-        self, n_tasks: int, capacity: int, observation_dim: int, skill_dim: int, seed: int | None = None, device: Any = "cpu"
+        self,
+        n_tasks: int,
+        capacity: int,
+        observation_dim: int,
+        skill_dim: int,
+        seed: int | None = None,
+        device: Any = "cpu",
     ) -> None:
         self.n_tasks, self.capacity, self.device = n_tasks, capacity, th.device(device)
         self.observation_dim, self.skill_dim = observation_dim, skill_dim
-        sizes = {"observations": observation_dim, "actions": skill_dim, "rewards": 1, "terminated": 1, "next_observations": observation_dim}
-        stops = np.cumsum(list(sizes.values()))
-        self._columns = {name: slice(stop - size, stop) for (name, size), stop in zip(sizes.items(), stops, strict=True)}
+        names = ("observations", "actions", "rewards", "terminated", "next_observations")
+        sizes = (observation_dim, skill_dim, 1, 1, observation_dim)
+        stops = np.cumsum(sizes)
+        self._columns = {name: slice(stop - size, stop) for name, size, stop in zip(names, sizes, stops, strict=True)}
         self.context_dim = int(stops[-1])  # a context row is (s, z, r, done, s')
         self.rows = np.zeros((n_tasks * capacity, self.context_dim), np.float32)
         self.skill_steps = np.zeros(n_tasks * capacity, np.float32)
@@ -147,7 +154,8 @@ class TaskReplayBuffer:
         length = len(rows["rewards"])
         ends = np.zeros(length, bool)
         ends[-1:] = True
-        self._write(task_index * self.capacity + (self.written[task_index] + np.arange(length)) % self.capacity, rows, ends)
+        places = (self.written[task_index] + np.arange(length)) % self.capacity
+        self._write(task_index * self.capacity + places, rows, ends)
         self.written[task_index] += length
 
     def _write(self, at: np.ndarray, rows: dict[str, np.ndarray], ends: np.ndarray) -> None:
@@ -157,7 +165,12 @@ class TaskReplayBuffer:
         self.ends[at] = ends
 
     def sample(
-        self, task_indices: Sequence[int] | np.ndarray, batch_size: int, gamma: float, n_steps: int = 1, per_env_step: bool = False
+        self,
+        task_indices: Sequence[int] | np.ndarray,
+        batch_size: int,
+        gamma: float,
+        n_steps: int = 1,
+        per_env_step: bool = False,
     ) -> TaskBatch:
         """
         Uniform transitions of each task.
@@ -165,15 +178,17 @@ class TaskReplayBuffer:
         :param task_indices: (T,); each must hold a row
         :param batch_size: B, transitions per task
         :param gamma: discount of a skill
-        :param n_steps: skills that a transition spans at most; it ends earlier at the episode's end and at the newest row
-        :param per_env_step: ``gamma`` discounts an env step instead, so that a skill of k env steps counts gamma^k
+        :param n_steps: skills that a transition spans at most; it ends earlier at the episode's end and the newest row
+        :param per_env_step: ``gamma`` discounts an env step instead: a skill of k env steps counts gamma^k
         :return: tensors (T, B, ...)
         """
         tasks = np.asarray(task_indices)[:, None]
         age = self.rng.integers(0, self.sizes[tasks], (len(tasks), batch_size))  # 0 is the newest row
         steps = np.arange(n_steps)
         newest = self.written[tasks] - 1
-        span = tasks[..., None] * self.capacity + (newest[..., None] - age[..., None] + steps) % self.capacity  # (T, B, n)
+        span = (
+            tasks[..., None] * self.capacity + (newest[..., None] - age[..., None] + steps) % self.capacity
+        )  # (T, B, n)
         ended = np.cumsum(self.ends[span], axis=-1) - self.ends[span]  # episode ends before each step
         used = (ended == 0) & (steps <= age[..., None])
         last = np.take_along_axis(span, used.sum(-1, keepdims=True) - 1, -1)[..., 0]  # (T, B)
@@ -194,8 +209,9 @@ class TaskReplayBuffer:
         """
         Context rows of each task, drawn with replacement.
 
-        Uniform as published, or with ``reward_rows`` balanced: a random stretch of at least N consecutive rows (so that the context may
-        hold few episodes or many), of it up to ``reward_rows`` of the rows that were paid, and others to fill up.
+        Uniform as published, or with ``reward_rows`` balanced: a random stretch of at least N consecutive rows (so that
+        the context may hold few episodes or many), of it up to ``reward_rows`` of the rows that were paid, and others
+        to fill up.
 
         :param task_indices: (T,); each must hold a row
         :param n_rows: N
@@ -218,8 +234,10 @@ class TaskReplayBuffer:
         :return: (1, N, context_dim)
         """
         size = int(self.sizes[task_index])
-        every_row = task_index * self.capacity + np.arange(size)
-        at = every_row if n_rows is None or n_rows >= size else self._balanced(task_index, n_rows, reward_rows, whole=True)
+        if n_rows is None or n_rows >= size:
+            at = task_index * self.capacity + np.arange(size)
+        else:
+            at = self._balanced(task_index, n_rows, reward_rows, whole=True)
         return self._tensor(self.rows[at])[None]
 
     def paid(self, task_index: int) -> bool:

@@ -1,23 +1,33 @@
-"""The command ``simpl-sb3``: the stages of ``pipeline`` as verbs, and the report. ``simpl-sb3 VERB --help`` explains each."""
+"""The command ``simpl-sb3``: the stages of ``pipeline`` as verbs, the report, the demo. ``--help`` explains each."""
 
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
 from simpl_sb3 import pipeline
-from simpl_sb3.config import PRESETS, AdaptationSettings, Preset, parse_overrides, preset
+from simpl_sb3.config import PRESETS, AdaptationSettings, parse_overrides, preset
 from simpl_sb3.demo import demo
-from simpl_sb3.errors import SimplError
+from simpl_sb3.errors import SettingsError, SimplError
 from simpl_sb3.report import make_report
 from simpl_sb3.skill_extractor import SkillExtractor
 from simpl_sb3.skill_prior_pearl import SkillPriorPEARL
 
 PresetName = Annotated[str, tyro.conf.arg(metavar="|".join(PRESETS))]
 Settings = Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="NAME=VALUE"), tyro.conf.UseAppendAction]
+
+
+def at_least_one(name: str, number: int | None, default: int) -> int:
+    """
+    A count that was given, or else the preset's.
+
+    :raises SettingsError: for one below 1
+    """
+    if number is not None and number < 1:
+        raise SettingsError(f"--{name} is {number}: expected at least 1.")
+    return default if number is None else number
 
 
 def collect(
@@ -45,10 +55,9 @@ def collect(
     :param progress_bar: show one
     """
     chosen = preset(preset_name)
+    number = at_least_one("trajectories", trajectories, chosen.n_trajectories)
     with pipeline.minari_folder(output):
-        path = pipeline.collect(
-            chosen, trajectories or chosen.n_trajectories, noise, seed, dataset or chosen.dataset_id, overwrite, progress_bar
-        )
+        path = pipeline.collect(chosen, number, noise, seed, dataset or chosen.dataset_id, overwrite, progress_bar)
     print(f"Demonstrations: {path}")
 
 
@@ -79,7 +88,7 @@ def extract(
     chosen = preset(preset_name)
     asked = {**chosen.extract, **parse_overrides(settings, SkillExtractor.__init__, more=("observation_key",))}
     folder = pipeline.new_folder(output, overwrite)
-    updates = total_updates or chosen.skill_updates
+    updates = at_least_one("total-updates", total_updates, chosen.skill_updates)
     path = pipeline.extract(dataset or chosen.dataset_id, folder, asked, updates, seed, device, progress_bar)
     print(f"Skills: {path}")
 
@@ -123,9 +132,9 @@ def meta_train(
         pipeline.new_folder(output, overwrite),
         {**chosen.meta_train, **parse_overrides(settings, SkillPriorPEARL.__init__)},
         train_tasks=train_tasks or chosen.train_tasks,
-        total_timesteps=total_timesteps or chosen.meta_timesteps,
+        total_timesteps=at_least_one("total-timesteps", total_timesteps, chosen.meta_timesteps),
         minutes=minutes,
-        n_envs=n_envs,
+        n_envs=None if n_envs is None else at_least_one("n-envs", n_envs, 1),
         seed=seed,
         device=device,
         progress_bar=progress_bar,
@@ -173,7 +182,7 @@ def adapt(
         asked,
         method=method,
         test_tasks=tasks or chosen.test_tasks,
-        n_agents=agents_per_task,
+        n_agents=at_least_one("agents-per-task", agents_per_task, 1),
         seed=seed,
         device=device,
         overwrite=overwrite,
@@ -208,17 +217,28 @@ def report(
     print(f"Report: {page}")
 
 
-VERBS = {"collect": collect, "extract": extract, "meta-train": meta_train, "adapt": adapt, "report": report, "demo": demo}
+VERBS: dict[str, Callable[..., None]] = {
+    "collect": collect,
+    "extract": extract,
+    "meta-train": meta_train,
+    "adapt": adapt,
+    "report": report,
+    "demo": demo,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point: errors of the library become one line and exit code 2."""
+    """Entry point: errors of the library and of the file system become one line and exit code 2."""
     try:
         tyro.extras.subcommand_cli_from_dict(
-            VERBS, prog="simpl-sb3", args=arguments, description="Skill-based meta-reinforcement learning (SiMPL).", config=(tyro.conf.OmitArgPrefixes,)
+            VERBS,
+            prog="simpl-sb3",
+            args=arguments,
+            description="Skill-based meta-reinforcement learning (SiMPL).",
+            config=(tyro.conf.OmitArgPrefixes,),
         )
-    except SimplError as error:
-        print(f"simpl-sb3: {error}", file=sys.stderr)
+    except (SimplError, OSError) as error:
+        print(f"simpl-sb3: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2) from None
 
 

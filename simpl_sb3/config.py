@@ -2,15 +2,16 @@
 Presets: plain keyword arguments of the classes that they configure, by name.
 
 A setting is named and documented in one place, the constructor that takes it; a preset holds only what differs from the
-constructor's own defaults. ``SkillPriorPEARL("MlpPolicy", env, **preset("maze-paper").meta_train)`` is how Python reaches them.
+constructor's own defaults. In Python: ``SkillPriorPEARL("MlpPolicy", env, **preset("maze-paper").meta_train)``.
 """
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from inspect import signature
+from inspect import formatannotation, signature
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from simpl_sb3.errors import SettingsError
 
@@ -26,11 +27,11 @@ class AdaptationSettings:
     How an agent adapts to a task (Section 4.3).
 
     :param n_episodes: episodes in all, the exploring ones included
-    :param n_exploration_episodes: episodes with the meta-policy before the task latent is fixed; 0 without a meta-policy
-    :param exploration: "prior": e from N(0, I) (the paper); "aggregate": from a Gaussian around the training tasks' latents;
-        "posterior": "aggregate" until something was paid, and from then on q(e | what was seen so far)
+    :param n_exploration_episodes: episodes with the meta-policy before the task latent is fixed; 0 without one
+    :param exploration: "prior": e from N(0, I) (the paper); "aggregate": from a Gaussian around the training tasks'
+        latents; "posterior": "aggregate" until something was paid, and from then on q(e | what was seen so far)
     :param exploration_spread: factor on the standard deviation of "aggregate"
-    :param exploration_latent_skills: skills after which an exploring episode draws another e; None keeps one (the paper)
+    :param exploration_latent_skills: skills after which an exploring episode draws another e; None: never (the paper)
     :param context_size: context rows shown to the task encoder; None for all of them (the paper)
     :param context_reward_rows: with ``context_size``, at most so many paid rows among them
     :param reuse_exploration: start the replay buffer with the exploring episodes. Note: it starts empty in the paper
@@ -60,9 +61,9 @@ class AdaptationSettings:
     context_reward_rows: int = 8
     reuse_exploration: bool = True
     initial_updates: int = 200
-    updates_per_skill: float = 1.0
+    updates_per_skill: float = 0.5
     net_arch: tuple[int, ...] = (128, 128, 128)
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-4
     batch_size: int = 128
     buffer_size: int = 20_000
     tau: float = 0.01
@@ -71,7 +72,7 @@ class AdaptationSettings:
     skill_kl_target: float = 1.0
     skill_kl_multiplier: float | None = None
     multiplier_learning_rate: float = 3e-3
-    multipliers_only_grow: bool = True
+    multipliers_only_grow: bool = False
     kl_clip: float = 5.0
 
     def __post_init__(self) -> None:
@@ -79,7 +80,8 @@ class AdaptationSettings:
             raise SettingsError(f"exploration is {self.exploration!r}: expected one of {', '.join(EXPLORATION)}.")
         if not 0 <= self.n_exploration_episodes <= self.n_episodes or self.n_episodes < 1:
             raise SettingsError(
-                f"{self.n_exploration_episodes} exploring episodes of {self.n_episodes}: expected a number from 0 to all of them."
+                f"{self.n_exploration_episodes} exploring episodes of {self.n_episodes}: "
+                "expected a number from 0 to all of them."
             )
 
 
@@ -143,6 +145,7 @@ _PAPER_ADAPT: dict[str, Any] = {
     "context_size": None,
     "reuse_exploration": False,
     "initial_updates": 0,
+    "updates_per_skill": 1.0,
     "batch_size": 256,
 }
 
@@ -172,7 +175,13 @@ PRESETS: dict[str, Preset] = {
             "skill_kl_multipliers": (3e-3, 1e-3),
         },
         adapt=_PAPER_ADAPT,
-        spirl={**_PAPER_ADAPT, "n_exploration_episodes": 0, "net_arch": (256, 256, 256), "skill_kl_multiplier": 0.05, "kl_clip": 10.0},
+        spirl={
+            **_PAPER_ADAPT,
+            "n_exploration_episodes": 0,
+            "net_arch": (256, 256, 256),
+            "skill_kl_multiplier": 0.05,
+            "kl_clip": 10.0,
+        },
     ),
     "maze-fast": Preset(
         name="maze-fast",
@@ -206,9 +215,12 @@ def parse_overrides(assignments: Sequence[str], target: Callable[..., Any], more
     :param assignments: ``name=value`` each, the value in JSON; anything else is taken as text
     :param target: the class or function whose keyword arguments these must be
     :param more: further names that are allowed
-    :raises SettingsError: for a name that ``target`` does not take, or without ``=``
+    :raises SettingsError: for a name that ``target`` does not take, a value of another kind, or without ``=``
     """
-    known = [*(name for name in signature(target).parameters if not name.startswith("_") and name not in NOT_SETTINGS), *more]
+    parameters = signature(target, eval_str=True).parameters
+    hints = {name: one.annotation for name, one in parameters.items() if one.annotation is not one.empty}
+    taken = [name for name in parameters if not name.startswith("_") and name not in NOT_SETTINGS]
+    known = [*taken, *more]
     settings: dict[str, Any] = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
@@ -218,5 +230,22 @@ def parse_overrides(assignments: Sequence[str], target: Callable[..., Any], more
             value = json.loads(text)
         except json.JSONDecodeError:
             value = text
-        settings[name] = tuple(value) if isinstance(value, list) else value
+        value = tuple(value) if isinstance(value, list) else value
+        if not _is_of(value, hints.get(name, Any)):
+            raise SettingsError(f"--set {assignment}: expected {formatannotation(hints[name])}.")
+        settings[name] = value
     return settings
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    """Whether a value from JSON is of an annotation's kind, such as ``int | None`` or ``tuple[float, float]``."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return any(_is_of(value, one) for one in inner)
+    if origin in (tuple, Sequence):
+        alike = isinstance(value, tuple) and (origin is Sequence or inner[-1] is ...)
+        wanted = inner[:1] * len(value) if alike else inner
+        return isinstance(value, tuple) and len(value) == len(wanted) and all(map(_is_of, value, wanted))
+    if kind in (int, float):
+        return not isinstance(value, bool) and isinstance(value, int if kind is int else int | float)
+    return kind is Any or not isinstance(kind, type) or isinstance(value, kind)

@@ -4,8 +4,10 @@ import time
 from pathlib import Path
 from typing import Literal
 
+from tqdm import tqdm
+
 from simpl_sb3 import pipeline
-from simpl_sb3.config import PRETRAINED, Preset, preset
+from simpl_sb3.config import PRETRAINED, AdaptationSettings, Preset, preset
 from simpl_sb3.report import make_report
 
 DEMO_PRESETS = {"maze": "maze-fast"}
@@ -36,22 +38,29 @@ def demo(
     chosen = preset(DEMO_PRESETS[env])
     folder = pipeline.new_folder(output, overwrite)
     started = time.perf_counter()
+    methods = {"simpl": ("model.zip", chosen.adapt)}
+    if spirl:
+        methods["spirl"] = ("skills.safetensors", chosen.spirl)
+    asked = {method: {**settings, "n_episodes": n_episodes} for method, (_, settings) in methods.items()}
+    for settings in asked.values():
+        AdaptationSettings(**settings)  # refuses what contradicts itself before half an hour of training
     trained = PRETRAINED / chosen.name
     if from_scratch:
         trained = folder / "trained"
-        _train(chosen, trained, seed, device)
+        _train(chosen, trained, seed, device, overwrite)
     else:
-        print(f"Using the meta-trained model and the skills that come along ({chosen.name}).")
+        tqdm.write(f"Using the meta-trained model and the skills that come along ({chosen.name}).")
     results = []
-    for method, source in (("simpl", "model.zip"), *((("spirl", "skills.safetensors"),) if spirl else ())):
-        print(f"{method}: {n_episodes} episodes on each of the {chosen.test_tasks} tasks, which no training saw ...")
-        settings = {**(chosen.adapt if method == "simpl" else chosen.spirl), "n_episodes": n_episodes}
+    for method, (source, _) in methods.items():
+        tqdm.write(
+            f"{method}: {n_episodes} episodes on each of the {chosen.test_tasks} tasks, which no training saw ..."
+        )
         results.append(
             pipeline.adapt(
                 chosen,
                 trained / source,
                 folder / f"{method}.csv",
-                settings,
+                asked[method],
                 method=method,
                 test_tasks=chosen.test_tasks,
                 n_agents=1,
@@ -65,21 +74,20 @@ def demo(
     progress = [trained / "progress.csv"] if (trained / "progress.csv").exists() else []
     paths = [result.with_suffix(".npz") for result in results]
     page = make_report(results, folder / "report", paths, progress=progress, overwrite=overwrite)
-    print((folder / "report" / "table.txt").read_text(encoding="utf-8"))
-    print(f"Pictures: {folder / 'report' / 'figures'}")
-    print(f"Page:     {page}")
-    print(f"Done in {(time.perf_counter() - started) / 60:.1f} minutes.")
+    tqdm.write((folder / "report" / "table.txt").read_text(encoding="utf-8"))
+    tqdm.write(f"Pictures: {folder / 'report' / 'figures'}")
+    tqdm.write(f"Page:     {page}")
+    tqdm.write(f"Done in {(time.perf_counter() - started) / 60:.1f} minutes.")
 
 
-def _train(chosen: Preset, folder: Path, seed: int, device: str) -> None:
+def _train(chosen: Preset, folder: Path, seed: int, device: str, overwrite: bool) -> None:
     """Demonstrations, skills and meta-training; the dataset stays in the demo's folder."""
-    folder.mkdir(parents=True)
     with pipeline.minari_folder(folder / "minari"):
-        print(f"1/3 {chosen.n_trajectories} demonstrations ...")
-        pipeline.collect(chosen, chosen.n_trajectories, 0.0, seed, chosen.dataset_id, False, True)
-        print(f"2/3 skills, {chosen.skill_updates} updates ...")
+        tqdm.write(f"1/3 {chosen.n_trajectories} demonstrations ...")
+        pipeline.collect(chosen, chosen.n_trajectories, 0.0, seed, chosen.dataset_id, overwrite, True)
+        tqdm.write(f"2/3 skills, {chosen.skill_updates} updates ...")
         skills = pipeline.extract(chosen.dataset_id, folder, chosen.extract, chosen.skill_updates, seed, device, True)
-    print(f"3/3 meta-training, {chosen.meta_timesteps} skills ...")
+    tqdm.write(f"3/3 meta-training, {chosen.meta_timesteps} skills ...")
     pipeline.meta_train(
         chosen,
         skills,

@@ -2,15 +2,23 @@
 
 from simpl_envs.errors import SimplError, TaskError
 
-__all__ = ["DatasetError", "EnvironmentSpecError", "ModelFileError", "SettingsError", "SimplError", "SkillMismatchError", "TaskError"]
+__all__ = [
+    "DatasetError",
+    "EnvironmentSpecError",
+    "ModelFileError",
+    "SettingsError",
+    "SimplError",
+    "SkillMismatchError",
+    "TaskError",
+]
 
 
 class DatasetError(SimplError, ValueError):
-    """A dataset that skills cannot be extracted from: no long enough trajectory, NaN, wrong lengths, unusable spaces."""
+    """A dataset that skills cannot be extracted from: only short trajectories, NaN, wrong lengths, unusable spaces."""
 
 
 class EnvironmentSpecError(SimplError, ValueError):
-    """An environment that does not fit: no tasks, a discrete or unbounded action space, an observation of another shape."""
+    """An environment that does not fit: no tasks, a discrete or unbounded action space, another observation shape."""
 
 
 class SkillMismatchError(SimplError, ValueError):

@@ -115,14 +115,15 @@ def skill_loss(
     return behaviour_cloning + kl_weight * kl.mean() + prior_fit
 
 
-# ---------------------------------------------------------------- reinforcement learning over skills (Sections 4.2, 4.3)
+# --------------------------------------------------------------- reinforcement learning over skills (Sections 4.2, 4.3)
 
 
 def residual_gaussian(
     prior_mean: th.Tensor, prior_std: th.Tensor, mean_residual: th.Tensor, std_residual: th.Tensor
 ) -> tuple[th.Tensor, th.Tensor]:
     """
-    The high-level policy as a change of the skill prior; residuals of 0 give the prior back, but for a floor of 0.001 under the std.
+    The high-level policy as a change of the skill prior; residuals of 0 give the prior back, but for a floor of 0.001
+    under the std.
 
     :param prior_mean: (..., Z)
     :param prior_std: (..., Z), positive
@@ -157,7 +158,7 @@ def bellman_target(
     kl_clip: float,
 ) -> th.Tensor:
     """
-    r + discount * (Q'(s', z') - multiplier * KL(policy || prior)(s')), the KL clipped so that no state looks endlessly bad.
+    r + discount * (Q'(s', z') - multiplier * KL(policy || prior)(s')), the KL clipped: no state looks endlessly bad.
 
     :param rewards: (...,)
     :param discounts: (...,)
@@ -202,6 +203,7 @@ def multiplier_loss(multiplier: th.Tensor, kl: th.Tensor, target: float | th.Ten
     :param multiplier: non-negative Lagrange multipliers, (...,)
     :param kl: KL in nats, (...,); no gradient flows through it
     :param target: KL budget in nats
-    :return: scalar whose gradient in each multiplier is ``target - kl``; "may only grow" clamps that gradient to <= 0 at the call site
+    :return: scalar whose gradient in each multiplier is ``target - kl``; "may only grow" clamps that gradient to <= 0
+        at the call site
     """
     return (multiplier * (target - kl.detach())).sum()

@@ -1,4 +1,4 @@
-"""What surrounds meta-training: the tasks of the environment, the meta-policy in use, adaptation to unseen tasks, metrics."""
+"""What surrounds meta-training: the environment's tasks, the meta-policy's use, adaptation to unseen tasks, metrics."""
 
 from collections import defaultdict, deque
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.adaptation import Adaptation, OnEpisode
 from simpl_sb3.config import AdaptationSettings
-from simpl_sb3.errors import EnvironmentSpecError
+from simpl_sb3.errors import EnvironmentSpecError, SettingsError
 from simpl_sb3.policies import Gaussian, SkillPriorPEARLPolicy
 from simpl_sb3.skill_algorithm import SkillAlgorithm
 from simpl_sb3.skill_prior_sac import SkillPriorSAC
@@ -21,14 +21,17 @@ class MetaSkillAlgorithm(SkillAlgorithm):
     """
     Base of meta-training over the training tasks of an environment.
 
-    A subclass has ``policy`` (a ``SkillPriorPEARLPolicy``), ``exploration`` and ``exploration_spread`` (where an exploring episode's latent
-    comes from), and learns.
+    A subclass has ``policy`` (a ``SkillPriorPEARLPolicy``), ``exploration`` and ``exploration_spread`` (where an
+    exploring episode's latent comes from), and learns.
     """
 
     policy: SkillPriorPEARLPolicy
     task_latent_dim: int
     exploration: str
     exploration_spread: float
+    hindsight: bool
+    context_sizes: tuple[int, int]
+    tasks_per_update: tuple[int, int]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -46,13 +49,29 @@ class MetaSkillAlgorithm(SkillAlgorithm):
             tasks = ()
         if not tasks:
             raise EnvironmentSpecError(
-                "Meta-training needs an environment with train_tasks (a tuple of tasks) and set_task(task); this one has no tasks."
+                "Meta-training needs an environment with train_tasks (a tuple of tasks) and set_task(task); "
+                "this one has no tasks."
             )
         if self.task_names and tuple(task.name for task in tasks) != self.task_names:
             raise EnvironmentSpecError(
                 f"The model was trained on the tasks {', '.join(self.task_names)}; the environment has others."
             )
         return tasks
+
+    def _check_settings(self) -> None:
+        """
+        :raises SettingsError: for settings that cannot work, in themselves or with the environment's tasks
+        """
+        if self.exploration not in ("prior", "aggregate"):
+            raise SettingsError(f"exploration is {self.exploration!r}: expected prior or aggregate.")
+        for name in ("context_sizes", "tasks_per_update"):
+            if len(pair := getattr(self, name)) != 2 or min(pair) < 1:
+                raise SettingsError(f"{name} is {pair}: expected two numbers of at least 1.")
+        if self.hindsight and not all(hasattr(task, "rewards") for task in self.train_tasks):
+            raise SettingsError(
+                "hindsight=True relabels episodes by task.rewards(observations), which these tasks have not: "
+                "expected hindsight=False."
+            )
 
     def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
         """As in SB3; the environment needs the tasks and the skills that the model was trained on."""
@@ -87,8 +106,8 @@ class MetaSkillAlgorithm(SkillAlgorithm):
         deterministic: bool = False,
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
         """
-        Skills of the meta-policy, which explores: ``state`` holds each environment's task latent, drawn again as for exploration at
-        each episode's start. The policy of one task is what :meth:`adapt` returns.
+        Skills of the meta-policy, which explores: ``state`` holds each environment's task latent, drawn again as for
+        exploration at each episode's start. The policy of one task is what :meth:`adapt` returns.
 
         :param observation: (O,) or (n_envs, O)
         :param state: what the last call returned, or None at the start

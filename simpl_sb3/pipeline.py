@@ -12,13 +12,14 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch as th
+from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.utils import get_device
+from tqdm import tqdm
+
 from simpl_envs import KITCHEN_TASK_SETS, MAZE_TASK_SETS, GoalTask, random_goals
 from simpl_envs.maze_layout import PUBLISHED_LAYOUT
 from simpl_envs.maze_planner import plan_trajectories
-from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback
-from stable_baselines3.common.logger import configure
-from tqdm import tqdm
-
 from simpl_sb3.adaptation import Adaptation
 from simpl_sb3.config import AdaptationSettings, Preset
 from simpl_sb3.datasets import load_minari, read_settings, write_minari
@@ -33,21 +34,40 @@ from simpl_sb3.skills import SkillModel, write_atomically
 from simpl_sb3.trajectories import Trajectory, write_trajectories
 from simpl_sb3.vec_env import make_skill_vec_env
 
-MATMUL_PRECISION = "medium"  # bfloat16 products with float32 sums where the CPU has them: half the time of an update, measured
+MATMUL_PRECISION = "medium"  # bfloat16 products, float32 sums where the CPU has them: half an update's time, measured
 TRAJECTORY_EPISODES = (1, 2, 3, 21, 22, 23, 98, 99, 100)  # whose paths are kept for the figure of trajectories
 
 
 def new_folder(path: Path, overwrite: bool) -> Path:
     """
-    :raises SettingsError: for a folder that holds something, unless it may be overwritten
+    A folder that may be written to. It is not made: whoever writes does so, once all that can be wrong has been read.
+
+    :raises SettingsError: for a file, or a folder that holds something, unless it may be overwritten
     """
+    if path.exists() and not path.is_dir():
+        raise SettingsError(f"{path} is a file: expected a folder as --output.")
     if path.exists() and any(path.iterdir()) and not overwrite:
         raise SettingsError(f"{path} exists and is not empty: give another --output, or --overwrite.")
-    path.mkdir(parents=True, exist_ok=True)
     return path
 
 
-def write_run(folder: Path, stage: str, settings: Mapping[str, Any], seconds: float, metrics: Mapping[str, Any]) -> None:
+def new_results(path: Path, overwrite: bool) -> Path:
+    """
+    A CSV that may be written, with a JSON and paths (.npz) of the same name; asked before the work, not after it.
+
+    :raises SettingsError: for another ending, or a file that exists, unless it may be overwritten
+    """
+    if path.suffix != ".csv":
+        raise SettingsError(f"Results go to {path}: expected a name that ends in .csv.")
+    for file in (path.with_suffix(suffix) for suffix in (".csv", ".json", ".npz")):
+        if file.exists() and not overwrite:
+            raise SettingsError(f"{file} exists: give another --output, or --overwrite.")
+    return path
+
+
+def write_run(
+    folder: Path, stage: str, settings: Mapping[str, Any], seconds: float, metrics: Mapping[str, Any]
+) -> None:
     """``run.json``: what was asked, on what, and what came of it; it lies beside every artefact."""
     run = {
         "schema_version": 1,
@@ -61,6 +81,17 @@ def write_run(folder: Path, stage: str, settings: Mapping[str, Any], seconds: fl
         "versions": package_versions(),
     }
     write_atomically(folder / "run.json", json.dumps(run, indent=1).encode())
+
+
+def check_device(name: str) -> None:
+    """
+    :raises SettingsError: for a device that torch does not know
+    """
+    try:
+        get_device(name)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise SettingsError(f"No device {name!r}: expected auto, cpu, cuda or cuda:N ({reason}).") from None
 
 
 def numerics() -> dict[str, Any]:
@@ -86,19 +117,26 @@ def minari_folder(path: Path | None) -> Iterator[None]:
                 os.environ["MINARI_DATASETS_PATH"] = before
 
 
-def collect(preset: Preset, n_trajectories: int, noise: float, seed: int, dataset_id: str, overwrite: bool, progress_bar: bool) -> Path:
+def collect(
+    preset: Preset, n_trajectories: int, noise: float, seed: int, dataset_id: str, overwrite: bool, progress_bar: bool
+) -> Path:
     """
     Write the environment's scripted demonstrations as a Minari dataset.
 
     :param noise: standard deviation of the Gaussian noise on the planner's actions
     :return: the dataset's folder
     """
+    if not 0.0 <= noise < float("inf"):
+        raise SettingsError(f"noise is {noise}: expected a standard deviation, 0 or more.")
     env = gym.make(preset.env_id)
     observation_space, action_space = env.observation_space, env.action_space
     env.close()
     if preset.env_id != "SimplMaze-v0":
-        raise SettingsError(f"There is no demonstrator for {preset.env_id} on the command line yet: expected a maze preset.")
-    trajectories = (Episode(observations, actions) for observations, actions in plan_trajectories(n_trajectories, seed, noise))
+        raise SettingsError(
+            f"There is no demonstrator for {preset.env_id} on the command line yet: expected a maze preset."
+        )
+    planned = plan_trajectories(n_trajectories, seed, noise)
+    trajectories = (Episode(observations, actions) for observations, actions in planned)
     return write_minari(
         dataset_id,
         trajectories,
@@ -114,7 +152,13 @@ def collect(preset: Preset, n_trajectories: int, noise: float, seed: int, datase
 
 
 def extract(
-    dataset_id: str, output: Path, settings: Mapping[str, Any], total_updates: int, seed: int, device: str, progress_bar: bool
+    dataset_id: str,
+    output: Path,
+    settings: Mapping[str, Any],
+    total_updates: int,
+    seed: int,
+    device: str,
+    progress_bar: bool,
 ) -> Path:
     """
     Extract skills from a Minari dataset into ``output/skills.safetensors``.
@@ -122,13 +166,20 @@ def extract(
     :param settings: of ``SkillExtractor``, and ``observation_key`` for Dict observations
     """
     started = time.perf_counter()
+    check_device(device)
     settings = dict(settings)
     dataset = load_minari(dataset_id, settings.get("horizon", 10), settings.pop("observation_key", None))
     extractor = SkillExtractor(dataset, folder=output, seed=seed, device=device, **settings)
     skills = extractor.learn(total_updates, checkpoint_interval=max(1, total_updates // 4), progress_bar=progress_bar)
     path = output / "skills.safetensors"
     skills.save(path)
-    asked = {**settings, "dataset": dataset_id, "dataset_settings": read_settings(dataset_id), "total_updates": total_updates, "seed": seed}
+    asked = {
+        **settings,
+        "dataset": dataset_id,
+        "dataset_settings": read_settings(dataset_id),
+        "total_updates": total_updates,
+        "seed": seed,
+    }
     counts = {"episodes": dataset.n_episodes, "steps": dataset.n_steps, "episodes_skipped": dataset.n_skipped}
     write_run(output, "extract", asked, time.perf_counter() - started, extractor.metrics | counts)
     return path
@@ -139,7 +190,8 @@ def extract(
 
 def find_tasks(env_id: str, name: str) -> tuple[Any, ...]:
     """
-    Tasks by name: a published set, or ``random:N:SEED`` for N random maze goals at least 5 cells away, none of them in a published set.
+    Tasks by name: a published set, or ``random:N:SEED`` for N random maze goals at least 5 cells away, none of them in
+    a published set.
 
     :raises SettingsError: for an unknown name
     """
@@ -147,10 +199,13 @@ def find_tasks(env_id: str, name: str) -> tuple[Any, ...]:
     if name in sets:
         return sets[name]
     kind, *numbers = name.split(":")
-    if env_id == "SimplMaze-v0" and kind == "random" and len(numbers) == 2 and all(number.isdecimal() for number in numbers):
+    asked = [int(number) for number in numbers if number.isdecimal()]
+    if env_id == "SimplMaze-v0" and kind == "random" and len(numbers) == len(asked) == 2 and asked[0] > 0:
         published = {task for tasks in MAZE_TASK_SETS.values() for task in tasks}
-        return tuple(random_goals(PUBLISHED_LAYOUT, int(numbers[0]), int(numbers[1]), min_distance=5, exclude=tuple(published)))
-    raise SettingsError(f"No task set {name!r} for {env_id}: expected one of {', '.join(sets)}, or random:N:SEED for a maze.")
+        return tuple(random_goals(PUBLISHED_LAYOUT, asked[0], asked[1], min_distance=5, exclude=tuple(published)))
+    raise SettingsError(
+        f"No task set {name!r} for {env_id}: expected one of {', '.join(sets)}, or random:N:SEED for a maze."
+    )
 
 
 # ------------------------------------------------------------ meta-training
@@ -195,6 +250,7 @@ def meta_train(
     """
     started = time.perf_counter()
     th.set_float32_matmul_precision(MATMUL_PRECISION)
+    check_device(device)
     tasks = find_tasks(preset.env_id, train_tasks)
     env = make_skill_vec_env(preset.env_id, skills, n_envs or 2 * len(tasks), seed=seed, train_tasks=tasks)
     model = SkillPriorPEARL("MlpPolicy", env, seed=seed, device=device, verbose=verbose, **settings)
@@ -204,7 +260,15 @@ def meta_train(
     model.learn(total_timesteps, [clock, checkpoints], progress_bar=progress_bar)
     path = output / "model.zip"
     model.save(path)
-    asked = {**model._settings(), "preset": preset.name, "train_tasks": train_tasks, "skills": skills, "total_timesteps": total_timesteps, "minutes": minutes, **numerics()}
+    asked = {
+        **model._settings(),
+        "preset": preset.name,
+        "train_tasks": train_tasks,
+        "skills": skills,
+        "total_timesteps": total_timesteps,
+        "minutes": minutes,
+        **numerics(),
+    }
     means = {name: float(np.mean(values)) for name, values in model._results.items() if not name.startswith("task/")}
     counts = {"skills": model.num_timesteps, "env_steps": model.num_env_steps, "n_updates": model._n_updates}
     write_run(output, "meta-train", asked, time.perf_counter() - started, means | counts)
@@ -218,7 +282,14 @@ def meta_train(
 class RowKeeper:
     """Turns adaptation's episodes into result rows, and keeps the paths of some of them."""
 
-    def __init__(self, template: Mapping[str, Any], tasks: Sequence[Any], seeds: Sequence[int], total_episodes: int, progress_bar: bool) -> None:
+    def __init__(
+        self,
+        template: Mapping[str, Any],
+        tasks: Sequence[Any],
+        seeds: Sequence[int],
+        total_episodes: int,
+        progress_bar: bool,
+    ) -> None:
         self.template, self.tasks, self.seeds = template, tasks, seeds
         self.rows: list[EpisodeRow] = []
         self.paths: list[Trajectory] = []
@@ -240,10 +311,11 @@ class RowKeeper:
                 success=int(finished.success),
             )
         )
-        if episode in TRAJECTORY_EPISODES and lived.env_observations is not None and isinstance(self.tasks[agent], GoalTask):
+        task = self.tasks[agent]
+        if episode in TRAJECTORY_EPISODES and lived.env_observations is not None and isinstance(task, GoalTask):
             positions = np.concatenate([lived.observations[:1], lived.env_observations])[:, :2]
-            goal, method = self.tasks[agent].goal, self.template["method"]
-            self.paths.append(Trajectory(method, name, self.seeds[agent], episode, finished.success, goal, positions, self.tasks[agent].radius))
+            whose = (self.template["method"], name, self.seeds[agent], episode)
+            self.paths.append(Trajectory(*whose, finished.success, task.goal, positions, task.radius))
         self._bar.update()
 
     def close(self) -> None:
@@ -266,7 +338,8 @@ def adapt(
     variant: str = "",
 ) -> Path:
     """
-    Adapt to every task of a set, and write one row per episode into ``output``, with a JSON and the kept paths (.npz) beside it.
+    Adapt to every task of a set, and write one row per episode into ``output``, with a JSON and the kept paths (.npz)
+    beside it.
 
     :param source: a meta-trained model for the method "simpl", skills for "spirl"
     :param output: the CSV
@@ -276,10 +349,12 @@ def adapt(
     """
     started = time.perf_counter()
     th.set_float32_matmul_precision(MATMUL_PRECISION)
+    check_device(device)
+    new_results(output, overwrite)
+    chosen = AdaptationSettings(**settings)
     tasks = [task for task in find_tasks(preset.env_id, test_tasks) for _ in range(n_agents)]
     model = SkillPriorPEARL.load(source, device=device) if method == "simpl" else None
     skills = model.skills if model is not None else SkillModel.load(source, device=device)
-    chosen = AdaptationSettings(**settings)
     env = make_skill_vec_env(preset.env_id, skills, len(tasks), seed=10_000 + 1_000 * seed)
     seeds = [seed + k for k in range(n_agents)] * (len(tasks) // n_agents)
     template = {"method": method, "preset": preset.name, "env": preset.env_id, "task_set": test_tasks.replace(":", "-")}
@@ -290,7 +365,15 @@ def adapt(
     asked = {**asdict(chosen), "source": source, "seed": seed, "agents_per_task": n_agents, **numerics()}
     trained_on = None if model is None else ", ".join(model.task_names)
     seconds = time.perf_counter() - started
-    write_results(output, keeper.rows, asked, training_task_set=trained_on, variant=variant, wall_time_s=seconds, overwrite=overwrite)
+    write_results(
+        output,
+        keeper.rows,
+        asked,
+        training_task_set=trained_on,
+        variant=variant,
+        wall_time_s=seconds,
+        overwrite=overwrite,
+    )
     if keeper.paths:
         write_trajectories(output.with_suffix(".npz"), keeper.paths, overwrite=overwrite)
     return output

@@ -1,11 +1,12 @@
 """
 Policies over skills: an actor that changes the frozen skill prior, twin critics, and for meta-training a task encoder.
 
-Every network but the encoder holds M independent members side by side, so that one batched product per layer serves M agents at once
-(adaptation to many tasks); meta-training and a single agent are the case M = 1.
+Every network but the encoder holds M independent members side by side, so that one batched product per layer serves M
+agents at once (adaptation to many tasks); meta-training and a single agent are the case M = 1.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ class EnsembleMLP(nn.Module):
     def __init__(self, members: int, sizes: Sequence[int], zero_output: bool = False) -> None:
         super().__init__()
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
+        for fan_in, fan_out in pairwise(sizes):
             bound = fan_in**-0.5  # as nn.Linear
             self.weights.append(th.empty(members, fan_in, fan_out).uniform_(-bound, bound))
             self.biases.append(th.empty(members, 1, fan_out).uniform_(-bound, bound))
@@ -56,11 +57,13 @@ class SkillPriorPolicy(BasePolicy):
     """
     Actor, critics and KL multiplier of M agents over one frozen skill model; conditioned on a task latent where E > 0.
 
-    :param skill_settings: from which ``SkillModel.from_settings`` rebuilds the frozen skills; their weights are loaded afterwards
+    :param skill_settings: from which ``SkillModel.from_settings`` rebuilds the frozen skills; weights are loaded later
     :param net_arch: hidden sizes of actor and critics
     :param task_latent_dim: E; 0 for none
     :param n_agents: M
     """
+
+    task_latent: th.Tensor
 
     def __init__(
         self,
@@ -129,7 +132,9 @@ class SkillPriorPolicy(BasePolicy):
             )
         return functional.critic_loss(self.q_values(self.critics, batch.observations, e, batch.actions), target)
 
-    def actor_loss(self, observations: th.Tensor, e: th.Tensor | None, multiplier: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
+    def actor_loss(
+        self, observations: th.Tensor, e: th.Tensor | None, multiplier: th.Tensor
+    ) -> tuple[th.Tensor, th.Tensor]:
         """
         :return: the actor's loss, and its KL to the skill prior without gradient, (M, B)
         """
@@ -184,7 +189,7 @@ class SkillPriorPolicy(BasePolicy):
                 yield parameter, at
         yield self.log_multiplier, actors
 
-    def _predict(self, observation: th.Tensor, deterministic: bool = False) -> th.Tensor:
+    def _predict(self, observation: th.Tensor, deterministic: bool = False) -> th.Tensor:  # type: ignore[override]
         observations = observation.float().view(self.n_agents, -1, self.observation_dim)
         e = self.task_latent.unsqueeze(1).expand(-1, observations.shape[1], -1) if self.task_latent_dim else None
         (mean, std), _ = self.distribution(observations, e)
@@ -197,12 +202,15 @@ class SkillPriorPolicy(BasePolicy):
 
 class SkillPriorPEARLPolicy(SkillPriorPolicy):
     """
-    The meta-policy: one member, conditioned on e, with the task encoder q(e | context) and one multiplier per KL budget.
+    The meta-policy: one member conditioned on e, with the task encoder q(e | context) and one multiplier per KL budget.
 
     :param n_tasks: training tasks, each with its own multiplier of the latent's KL at the posterior-sized context
     :param task_encoder: one of ``task_encoders.TASK_ENCODERS``
     :param encoder_width: features of the encoder
     """
+
+    latent_mean: th.Tensor
+    latent_cholesky: th.Tensor
 
     def __init__(
         self,
@@ -219,9 +227,9 @@ class SkillPriorPEARLPolicy(SkillPriorPolicy):
         super().__init__(observation_space, action_space, lr_schedule, skill_settings, net_arch, task_latent_dim)
         context_dim = 2 * self.observation_dim + self.skills.skill_dim + 2  # (s, z, r, done, s')
         self.task_encoder = make_task_encoder(task_encoder, context_dim, task_latent_dim, encoder_width)
-        self.log_skill_multipliers = nn.Parameter(th.zeros(2))  # of KL(policy || skill prior): prior-sized, posterior-sized
-        self.log_latent_multipliers = nn.Parameter(th.zeros(1 + n_tasks))  # of KL(q(e | c) || N(0, I)): prior-sized, then per task
-
+        # of KL(policy || skill prior): prior-sized, posterior-sized; of KL(q(e | c) || N(0, I)): prior-sized, per task
+        self.log_skill_multipliers = nn.Parameter(th.zeros(2))
+        self.log_latent_multipliers = nn.Parameter(th.zeros(1 + n_tasks))
         self.register_buffer("latent_mean", th.zeros(task_latent_dim))  # the training tasks' latents, as one Gaussian
         self.register_buffer("latent_cholesky", th.eye(task_latent_dim))
 

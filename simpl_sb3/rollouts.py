@@ -58,14 +58,15 @@ class SkillStep:
 
 class EpisodeCollector:
     """
-    Lives through one episode after the other in every environment, and leaves out those that have no job where the vec env can.
+    Lives through one episode after the other in every environment, and leaves out those without a job where the vec env
+    can.
 
     :param env: its actions are skills
     :param act: skills (n_envs, Z) for observations (n_envs, O) and task latents (n_envs, E)
     :param next_job: what an environment (by its index) does next; None for nothing
     :param latent_for: the task latent (E,) of a job, asked for when the job begins
     :param task_latent_dim: E
-    :param latent_skills: skills after which an exploring episode draws its latent again; None keeps one for the whole episode
+    :param latent_skills: skills after which an exploring episode draws its latent again; None keeps one throughout
     """
 
     def __init__(
@@ -126,17 +127,19 @@ class EpisodeCollector:
         return SkillStep(indices, rows, dones[indices], finished, infos, dones)
 
     def _redraw(self, indices: np.ndarray) -> None:
+        if self.latent_skills is None:
+            return
         for i in indices:
             job, age = self.jobs[i], len(self._steps[i])
-            if self.latent_skills is not None and job is not None and job.kind == "exploration" and age % self.latent_skills == 0 < age:
+            if job is not None and job.kind == "exploration" and age % self.latent_skills == 0 < age:
                 self.latents[i] = self.latent_for(job)
 
     def _finish(self, index: int, info: dict[str, Any]) -> FinishedEpisode:
         *columns, env_observations = zip(*self._steps[index], strict=True)
         self._steps[index] = []
         known = all(part is not None for part in env_observations)
-        arrays = [np.asarray(column, np.float32) for column in columns]
-        episode = SkillEpisode(*arrays, env_observations=np.concatenate(env_observations) if known else None)
+        rows = {name: np.asarray(column, np.float32) for name, column in zip(ROW_FIELDS, columns, strict=True)}
+        episode = SkillEpisode(**rows, env_observations=np.concatenate(env_observations) if known else None)
         job = self.jobs[index]
         assert job is not None
         return FinishedEpisode(job, episode, bool(info.get("is_success", False)))

@@ -1,4 +1,4 @@
-"""What ``SkillPriorSAC`` and ``SkillPriorPEARL`` share: finding the skills through the wrapper, and files without pickled code."""
+"""What ``SkillPriorSAC`` and ``SkillPriorPEARL`` share: finding the wrapper's skills, files without pickled code."""
 
 import inspect
 import io
@@ -17,6 +17,7 @@ from stable_baselines3.common.type_aliases import GymEnv, TrainFreq, TrainFreque
 from stable_baselines3.common.utils import get_device
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize, unwrap_vec_wrapper
 
+from simpl_sb3.buffers import TaskReplayBuffer
 from simpl_sb3.errors import EnvironmentSpecError, ModelFileError, SettingsError, SkillMismatchError
 from simpl_sb3.skills import SkillModel, write_atomically
 
@@ -27,12 +28,14 @@ class SkillAlgorithm(OffPolicyAlgorithm):
     """
     Base of the algorithms over skills.
 
-    A subclass stores every constructor argument under its own name, and builds ``policy`` and its optimisers in ``_setup_model``.
+    A subclass stores every constructor argument under its own name, and builds ``policy`` and its optimisers in
+    ``_setup_model``.
     """
 
     skills: SkillModel
     optimizers: dict[str, th.optim.Optimizer]
-    _not_saved: ClassVar[tuple[str, ...]] = ("policy", "env", "device", "tensorboard_log", "verbose", "_init_setup_model")
+    replay_buffer: TaskReplayBuffer  # type: ignore[assignment]
+    _not_saved: ClassVar = ("policy", "env", "device", "tensorboard_log", "verbose", "_init_setup_model")
 
     def _find_skills(self, env: VecEnv | None = None) -> SkillModel:
         """
@@ -45,7 +48,10 @@ class SkillAlgorithm(OffPolicyAlgorithm):
         env = self.env if env is None else env
         assert env is not None
         if unwrap_vec_wrapper(env, VecNormalize) is not None:
-            raise SettingsError("VecNormalize changes the observations that the frozen skill prior reads: expected an environment without it.")
+            raise SettingsError(
+                "VecNormalize changes the observations that the frozen skill prior reads: "
+                "expected an environment without it."
+            )
         try:
             return env.get_attr("skills")[0]
         except AttributeError:
@@ -68,7 +74,9 @@ class SkillAlgorithm(OffPolicyAlgorithm):
                 f"the environment has {env.observation_space.shape} and {env.action_space}."
             )
         if not same_skills(found, self.skills):
-            raise SkillMismatchError("The environment decodes other skills than those that the model was trained on: give it model.skills.")
+            raise SkillMismatchError(
+                "The environment decodes other skills than those that the model was trained on: give it model.skills."
+            )
 
     def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
         """
@@ -84,7 +92,8 @@ class SkillAlgorithm(OffPolicyAlgorithm):
 
     @classmethod
     def _setting_names(cls) -> list[str]:
-        return [name for name in inspect.signature(cls.__init__).parameters if name != "self" and name not in cls._not_saved]
+        names = inspect.signature(cls.__init__).parameters
+        return [name for name in names if name != "self" and name not in cls._not_saved]
 
     def _settings(self) -> dict[str, Any]:
         """Constructor arguments by name, as plain data."""
@@ -101,7 +110,7 @@ class SkillAlgorithm(OffPolicyAlgorithm):
 
     def save(self, path: str | pathlib.Path | io.BufferedIOBase, *args: Any, **kwargs: Any) -> None:
         """
-        Write SB3's zip layout, without its pickles: ``data`` is JSON, ``policy.pth`` and ``optimizers.pth`` hold tensors only.
+        Write SB3's zip layout without its pickles: ``data`` is JSON, ``policy.pth`` and ``optimizers.pth`` are tensors.
 
         :param path: a path (".zip" is appended where it has no ending), or an open binary file
         :raises SettingsError: for a setting that is not plain data, such as a learning rate given as a function
@@ -119,7 +128,9 @@ class SkillAlgorithm(OffPolicyAlgorithm):
         try:
             text = json.dumps(data, indent=1)
         except TypeError as error:
-            raise SettingsError(f"Only plain data is saved, never code: {error}. Give a number in place of a function or an object.") from None
+            raise SettingsError(
+                f"Only plain data is saved, never code: {error}. Give a number in place of a function or an object."
+            ) from None
         content = io.BytesIO()
         with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("data", text)
@@ -136,7 +147,11 @@ class SkillAlgorithm(OffPolicyAlgorithm):
 
     @classmethod
     def load(  # type: ignore[override]
-        cls, path: str | pathlib.Path | io.BufferedIOBase, env: GymEnv | None = None, device: th.device | str = "auto", **kwargs: Any
+        cls,
+        path: str | pathlib.Path | io.BufferedIOBase,
+        env: GymEnv | None = None,
+        device: th.device | str = "auto",
+        **kwargs: Any,
     ) -> Self:
         """
         :param path: a file that :meth:`save` wrote
@@ -148,11 +163,15 @@ class SkillAlgorithm(OffPolicyAlgorithm):
         :raises EnvironmentSpecError: for an environment without skills
         :raises SkillMismatchError: for other spaces or other skills than those that the model was trained on
         """
-        if unknown := kwargs.keys() - set(cls._setting_names()) - {"tensorboard_log", "verbose"}:
-            raise SettingsError(f"{cls.__name__} has no settings {', '.join(sorted(unknown))}: expected {', '.join(cls._setting_names())}.")
+        known = cls._setting_names()
+        if unknown := kwargs.keys() - set(known) - {"tensorboard_log", "verbose"}:
+            raise SettingsError(
+                f"{cls.__name__} has no settings {', '.join(sorted(unknown))}: expected {', '.join(known)}."
+            )
         data, tensors = _read_archive(path, cls.__name__, str(get_device(device)))
         try:
-            model = cls("MlpPolicy", None, device=device, _init_setup_model=False, **(data["settings"] | kwargs))  # type: ignore[call-arg]
+            settings = data["settings"] | kwargs
+            model = cls("MlpPolicy", None, device=device, _init_setup_model=False, **settings)  # type: ignore[call-arg, arg-type]
             model.skills = SkillModel.from_settings(data["skills"])
             bound = float(data["action_bound"])
             model.num_timesteps, model._n_updates = int(data["num_timesteps"]), int(data["n_updates"])
@@ -166,8 +185,9 @@ class SkillAlgorithm(OffPolicyAlgorithm):
         return model
 
     def _setup_model_with(self, env: GymEnv | None, tensors: dict[str, Any], path: Any) -> None:
-        """Build the networks for an environment or for none, and take a file's tensors, those of the frozen skills first."""
-        frozen = {name.removeprefix("skills."): value for name, value in tensors["policy.pth"].items() if name.startswith("skills.")}
+        """Build the networks for an environment or for none, and take a file's tensors, the frozen skills' first."""
+        of_skills = [name for name in tensors["policy.pth"] if name.startswith("skills.")]
+        frozen = {name.removeprefix("skills."): tensors["policy.pth"][name] for name in of_skills}
         try:
             self.skills.load_state_dict(frozen)
         except RuntimeError as error:

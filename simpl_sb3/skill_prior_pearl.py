@@ -1,14 +1,14 @@
 """
 ``SkillPriorPEARL``: SiMPL's meta-training (Section 4.2).
 
-One meta-iteration lives through one episode per training task with a task latent e that knows nothing of it, and one with e from the
-posterior q(e | context); then it updates, each update on two groups of tasks::
+One meta-iteration lives through one episode per training task with a task latent e that knows nothing of it, and one
+with e from the posterior q(e | context); then it updates, each update on two groups of tasks::
 
     prior-sized context (a few rows)    e tells little: the policy must stay close to the skill prior
     posterior-sized context (many rows) e tells the task: the policy may leave the prior further
 
-Each group has its own KL budgets, of the policy to the skill prior and of q(e | context) to N(0, I), and dual descent finds the
-multipliers that keep them. The task encoder learns from the critics' loss alone.
+Each group has its own KL budgets, of the policy to the skill prior and of q(e | context) to N(0, I), and dual descent
+finds the multipliers that keep them. The task encoder learns from the critics' loss alone.
 """
 
 from collections import defaultdict, deque
@@ -32,8 +32,8 @@ from simpl_sb3.rollouts import EpisodeCollector, FinishedEpisode, Job
 
 class SkillPriorPEARL(MetaSkillAlgorithm):
     """
-    Skill-based meta-reinforcement learning (SiMPL, ICLR 2022, Section 4.2): PEARL over skills, with the KL to a skill prior in place
-    of entropy.
+    Skill-based meta-reinforcement learning (SiMPL, ICLR 2022, Section 4.2): PEARL over skills, with the KL to a skill
+    prior in place of entropy.
 
     The defaults are the preset ``maze-fast``; ``**preset("maze-paper").meta_train`` gives the published ones.
 
@@ -49,12 +49,12 @@ class SkillPriorPEARL(MetaSkillAlgorithm):
     :param tau: step of the target critics towards the critics
     :param gamma: discount per skill
     :param gamma_per_env_step: take ``gamma`` per env step: a skill of k env steps counts gamma^k
-    :param gradient_steps: updates per meta-iteration; -1 for the published 256 * skills collected / (tasks * batch_size)
+    :param gradient_steps: updates per meta-iteration; -1 for the published 256 * skills lived / (tasks * batch_size)
     :param n_steps: skills that a transition spans at most. Note: the paper has 1. The KL is paid at the span's end only
-    :param hindsight: store an episode also for every other training task that would have paid for it, cut where that task ends.
+    :param hindsight: store an episode also for every other training task that would have paid for it, cut at its end.
         Note: not in the paper; needs tasks with ``rewards``, and uses the training tasks' reward functions only
-    :param exploration: where an exploring episode's latent comes from: "prior" is N(0, I) (the paper), "aggregate" a Gaussian fitted to
-        the latents of the training tasks. Note: most of N(0, I) resembles no task, and explores little further than the skill prior
+    :param exploration: source of an exploring episode's latent: "prior" is N(0, I) (the paper), "aggregate" a Gaussian
+        fitted to the training tasks' latents. Note: most of N(0, I) resembles no task and explores like the skill prior
     :param exploration_spread: factor on the standard deviation of "aggregate"
     :param exploration_latent_skills: skills after which an exploring episode draws another; None keeps one (the paper)
     :param task_latent_dim: E
@@ -62,8 +62,8 @@ class SkillPriorPEARL(MetaSkillAlgorithm):
     :param encoder_width: features of the task encoder
     :param net_arch: hidden sizes of actor and critics
     :param context_sizes: rows of a context
-    :param context_reward_rows: 0 draws contexts uniformly (the paper); otherwise a posterior-sized context is a stretch of random
-        length with at most so many paid rows, so that rare successes are seen
+    :param context_reward_rows: 0 draws contexts uniformly (the paper); otherwise a posterior-sized context is a stretch
+        of random length with at most so many paid rows, so that rare successes are seen
     :param tasks_per_update: tasks of each group
     :param skill_kl_targets: budgets of KL(policy || skill prior)
     :param skill_kl_multipliers: their multipliers at the start
@@ -117,7 +117,7 @@ class SkillPriorPEARL(MetaSkillAlgorithm):
     ) -> None:
         super().__init__(
             policy,
-            env,  # type: ignore[arg-type]
+            env,
             learning_rate,
             buffer_size=buffer_size,
             learning_starts=0,
@@ -134,24 +134,16 @@ class SkillPriorPEARL(MetaSkillAlgorithm):
             sde_support=False,
             support_multi_env=True,
         )
-        self.context_buffer_size, self.gamma_per_env_step, self.hindsight = (
-            context_buffer_size,
-            gamma_per_env_step,
-            hindsight,
-        )
+        self.context_buffer_size, self.hindsight = context_buffer_size, hindsight
+        self.gamma_per_env_step, self.kl_clip = gamma_per_env_step, kl_clip
         self.exploration, self.exploration_spread = exploration, exploration_spread
         self.exploration_latent_skills = exploration_latent_skills
         self.task_latent_dim, self.task_encoder, self.encoder_width = task_latent_dim, task_encoder, encoder_width
-        self.net_arch, self.context_sizes, self.context_reward_rows = (
-            tuple(net_arch),
-            tuple(context_sizes),
-            context_reward_rows,
-        )
-        self.tasks_per_update = tuple(tasks_per_update)
+        self.net_arch, self.context_sizes = tuple(net_arch), tuple(context_sizes)
+        self.context_reward_rows, self.tasks_per_update = context_reward_rows, tuple(tasks_per_update)
         self.skill_kl_targets, self.skill_kl_multipliers = tuple(skill_kl_targets), tuple(skill_kl_multipliers)
         self.latent_kl_targets, self.latent_kl_multipliers = tuple(latent_kl_targets), tuple(latent_kl_multipliers)
         self.multiplier_learning_rate, self.multipliers_only_grow = multiplier_learning_rate, multipliers_only_grow
-        self.kl_clip = kl_clip
         if _init_setup_model:
             self._setup_model()
 
@@ -163,19 +155,12 @@ class SkillPriorPEARL(MetaSkillAlgorithm):
             self.skills = self._find_skills()
             self.train_tasks = self._find_tasks(self.env)
             self.task_names = tuple(task.name for task in self.train_tasks)
+        self._check_settings()
         self.rng = np.random.default_rng(self.seed)
-        observation_dim, skill_dim, n_tasks = (
-            self.observation_space.shape[0],
-            self.skills.skill_dim,
-            len(self.task_names),
-        )  # type: ignore[index]
-        seeds = self.rng.integers(2**31, size=2)
-        self.context_buffer = TaskReplayBuffer(
-            n_tasks, self.context_buffer_size, observation_dim, skill_dim, int(seeds[0]), self.device
-        )
-        self.replay_buffer = TaskReplayBuffer(
-            n_tasks, self.buffer_size, observation_dim, skill_dim, int(seeds[1]), self.device
-        )  # type: ignore[assignment]
+        dims = self.skills.observation_space.shape[0], self.skills.skill_dim
+        n_tasks, seeds = len(self.task_names), self.rng.integers(2**31, size=2).tolist()
+        self.context_buffer = TaskReplayBuffer(n_tasks, self.context_buffer_size, *dims, seeds[0], self.device)
+        self.replay_buffer = TaskReplayBuffer(n_tasks, self.buffer_size, *dims, seeds[1], self.device)
         self.policy = self.policy_class(  # type: ignore[assignment]
             self.observation_space,
             self.action_space,
@@ -187,26 +172,24 @@ class SkillPriorPEARL(MetaSkillAlgorithm):
             task_encoder=self.task_encoder,
             encoder_width=self.encoder_width,
         ).to(self.device)
-        self.policy.skills.load_state_dict(self.skills.state_dict())
+        policy = self.policy
+        policy.skills.load_state_dict(self.skills.state_dict())
+        multipliers = [policy.log_skill_multipliers, policy.log_latent_multipliers]
         with th.no_grad():
-            self.policy.log_skill_multipliers.copy_(th.tensor(self.skill_kl_multipliers).log())
-            self.policy.log_latent_multipliers.fill_(np.log(self.latent_kl_multipliers[1]))
-            self.policy.log_latent_multipliers[0] = np.log(self.latent_kl_multipliers[0])
+            policy.log_skill_multipliers.copy_(th.tensor(self.skill_kl_multipliers).log())
+            policy.log_latent_multipliers.fill_(np.log(self.latent_kl_multipliers[1]))
+            policy.log_latent_multipliers[0] = np.log(self.latent_kl_multipliers[0])
         rate = self.lr_schedule(1)
+        values = [*policy.critics.parameters(), *policy.task_encoder.parameters()]
         self.optimizers = {
-            "actor": th.optim.Adam(self.policy.actor.parameters(), lr=rate, fused=True),
-            "critic": th.optim.Adam(
-                [*self.policy.critics.parameters(), *self.policy.task_encoder.parameters()], lr=rate, fused=True
-            ),
-            "multipliers": th.optim.Adam(
-                [self.policy.log_skill_multipliers, self.policy.log_latent_multipliers],
-                lr=self.multiplier_learning_rate,
-            ),
+            "actor": th.optim.Adam(policy.actor.parameters(), lr=rate, fused=True),
+            "critic": th.optim.Adam(values, lr=rate, fused=True),
+            "multipliers": th.optim.Adam(multipliers, lr=self.multiplier_learning_rate),
         }
 
     # ------------------------------------------------------------ learning: collect, then update
 
-    def learn(  # type: ignore[override]
+    def learn(
         self,
         total_timesteps: int = 250_000,
         callback: MaybeCallback = None,
@@ -222,12 +205,10 @@ class SkillPriorPEARL(MetaSkillAlgorithm):
         :param log_interval: meta-iterations between two prints of the metrics
         """
         if self.env is None:
-            raise SettingsError(
-                "This model was loaded without an environment: give one to load(path, env=...), or call set_env."
-            )
+            raise SettingsError("This model has no environment: give one to load(path, env=...), or call set_env.")
         return super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
 
-    def collect_rollouts(  # type: ignore[override]
+    def collect_rollouts(
         self,
         env: VecEnv,
         callback: BaseCallback,
@@ -271,9 +252,8 @@ class SkillPriorPEARL(MetaSkillAlgorithm):
         callback.on_rollout_end()
         n_tasks = sum(self.tasks_per_update)
         n_updates = max(1, 256 * n_skills // (n_tasks * self.batch_size))
-        return RolloutReturn(
-            n_updates, n_episodes, continue_training=True
-        )  # SB3 takes its first number for gradient_steps=-1
+        # SB3 takes the first number for gradient_steps=-1
+        return RolloutReturn(n_updates, n_episodes, continue_training=True)
 
     def _jobs(self) -> list[Job]:
         tasks = list(enumerate(self.train_tasks))
@@ -302,7 +282,7 @@ class SkillPriorPEARL(MetaSkillAlgorithm):
             )
             kept += [(i, episode) for i, episode in others if episode is not None]
         for index, episode in kept:
-            self.replay_buffer.add_episode(index, episode)  # type: ignore[union-attr]
+            self.replay_buffer.add_episode(index, episode)
             if job.kind == "exploration":
                 self.context_buffer.add_episode(index, episode)
 
@@ -315,14 +295,11 @@ class SkillPriorPEARL(MetaSkillAlgorithm):
             tasks = self._draw_tasks()
             batch = self._draw_batch(tasks, batch_size)
             e_mean, e_std = self._encode(tasks)
-            noise = th.randn(len(tasks), batch_size, self.task_latent_dim, device=self.device)
-            e = (e_mean.unsqueeze(1) + e_std.unsqueeze(1) * noise).view(
-                1, -1, self.task_latent_dim
-            )  # its own for each row
+            noise = th.randn(len(tasks), batch_size, self.task_latent_dim, device=self.device)  # another e for each row
+            e = (e_mean.unsqueeze(1) + e_std.unsqueeze(1) * noise).view(1, -1, self.task_latent_dim)
             latent_kl = functional.standard_gaussian_kl(e_mean, e_std)  # (T,)
-            skill_multiplier = self._per_task(self.policy.log_skill_multipliers.detach().exp()).repeat_interleave(
-                batch_size
-            )
+            multipliers = self._per_task(self.policy.log_skill_multipliers.detach().exp())  # (T,)
+            skill_multiplier = multipliers.repeat_interleave(batch_size)
 
             critic_loss = self.policy.critic_loss(batch, e, skill_multiplier, self.kl_clip)
             latent_loss = (self._latent_multipliers(tasks).detach() * latent_kl).mean()
@@ -347,19 +324,17 @@ class SkillPriorPEARL(MetaSkillAlgorithm):
     def _remember_latents(self) -> None:
         """Note where the training tasks' latents lie, for ``exploration="aggregate"``."""
         ready = np.flatnonzero(self.context_buffer.sizes > 0)
-        mean, std = self.infer_task_latent(
-            self.context_buffer.sample_context(ready, self.context_sizes[1], self.context_reward_rows)
-        )
-        self.policy.remember_latents(mean, std)
+        context = self.context_buffer.sample_context(ready, self.context_sizes[1], self.context_reward_rows)
+        self.policy.remember_latents(*self.infer_task_latent(context))
 
     def _draw_tasks(self) -> np.ndarray:
         """Tasks of one update, the prior-sized group first, (T,)."""
-        ready = np.flatnonzero(np.minimum(self.replay_buffer.sizes, self.context_buffer.sizes) > 0)  # type: ignore[union-attr]
+        ready = np.flatnonzero(np.minimum(self.replay_buffer.sizes, self.context_buffer.sizes) > 0)
         return np.concatenate([self.rng.choice(ready, n, replace=n > len(ready)) for n in self.tasks_per_update])
 
     def _draw_batch(self, tasks: np.ndarray, batch_size: int) -> TaskBatch:
         """Transitions of these tasks, laid one after the other as the one member's batch, (1, T * B, ...)."""
-        batch = self.replay_buffer.sample(tasks, batch_size, self.gamma, self.n_steps, self.gamma_per_env_step)  # type: ignore[union-attr]
+        batch = self.replay_buffer.sample(tasks, batch_size, self.gamma, self.n_steps, self.gamma_per_env_step)
         return TaskBatch(**{name: value.flatten(0, 1).unsqueeze(0) for name, value in vars(batch).items()})
 
     def _encode(self, tasks: np.ndarray) -> Gaussian:

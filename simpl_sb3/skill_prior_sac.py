@@ -1,7 +1,7 @@
 """
 ``SkillPriorSAC``: soft actor-critic with the KL to a skill prior in place of entropy (Equations 1 and 5).
 
-From scratch it is SPiRL; initialised from a meta-policy and conditioned on its task latent it is SiMPL's adaptation phase.
+From scratch it is SPiRL; initialised from a meta-policy and conditioned on its task latent, SiMPL's adaptation phase.
 """
 
 import math
@@ -139,7 +139,7 @@ class SkillPriorSAC(SkillAlgorithm):
             batch_size=batch_size,
             tau=tau,
             gamma=gamma,
-            train_freq=tuple(train_freq) if isinstance(train_freq, list) else train_freq,  # a list where it was read from a file
+            train_freq=tuple(train_freq) if isinstance(train_freq, list) else train_freq,  # a list from a file
             gradient_steps=gradient_steps,
             n_steps=n_steps,
             tensorboard_log=tensorboard_log,
@@ -167,18 +167,22 @@ class SkillPriorSAC(SkillAlgorithm):
         """Buffer, policy and optimisers, from spaces and skills that are known."""
         self._setup_lr_schedule()
         self._convert_train_freq()
-        self.replay_buffer = TaskReplayBuffer(  # type: ignore[assignment]
-            self.n_envs, self.buffer_size, self.observation_space.shape[0], self.skills.skill_dim, self.seed, self.device  # type: ignore[index]
-        )
+        dims = self.skills.observation_space.shape[0], self.skills.skill_dim
+        self.replay_buffer = TaskReplayBuffer(self.n_envs, self.buffer_size, *dims, self.seed, self.device)
         self.policy = self.policy_class(  # type: ignore[assignment]
-            self.observation_space, self.action_space, self.lr_schedule, self.skills.settings, self.net_arch, self.task_latent_dim  # type: ignore[arg-type]
+            self.observation_space,
+            self.action_space,
+            self.lr_schedule,
+            skill_settings=self.skills.settings,
+            net_arch=self.net_arch,
+            task_latent_dim=self.task_latent_dim,
         ).to(self.device)
         self.policy.skills.load_state_dict(self.skills.state_dict())
         with th.no_grad():
             self.policy.log_multiplier.fill_(math.log(self.skill_kl_multiplier))
         self.optimizers = make_optimizers(self.policy, self.lr_schedule(1), self.multiplier_learning_rate)
 
-    def learn(  # type: ignore[override]
+    def learn(
         self,
         total_timesteps: int = 20_000,
         callback: MaybeCallback = None,
@@ -196,13 +200,21 @@ class SkillPriorSAC(SkillAlgorithm):
             raise SettingsError("This model has no environment: give one to load(path, env=...), or call set_env.")
         return super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
 
-    def _sample_action(self, learning_starts: int, action_noise: Any = None, n_envs: int = 1) -> tuple[np.ndarray, np.ndarray]:
-        """Skills as they are: sampled from the policy from the first step on (it starts as the skill prior), and never rescaled."""
+    def _sample_action(
+        self, learning_starts: int, action_noise: Any = None, n_envs: int = 1
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Skills as they are: the policy's from the first step on (it starts as the skill prior), never rescaled."""
         z, _ = self.predict(self._last_obs, deterministic=False)  # type: ignore[arg-type]
         return z, z
 
     def _store_transition(  # type: ignore[override]
-        self, replay_buffer: TaskReplayBuffer, buffer_action: np.ndarray, new_obs: np.ndarray, reward: np.ndarray, dones: np.ndarray, infos: list[dict[str, Any]]
+        self,
+        replay_buffer: TaskReplayBuffer,
+        buffer_action: np.ndarray,
+        new_obs: np.ndarray,
+        reward: np.ndarray,
+        dones: np.ndarray,
+        infos: list[dict[str, Any]],
     ) -> None:
         after = np.array(new_obs, np.float32)
         for i in np.flatnonzero(dones):
@@ -216,7 +228,7 @@ class SkillPriorSAC(SkillAlgorithm):
             "next_observations": after,
             "skill_steps": np.array([info["skill_steps"] for info in infos]),
         }
-        replay_buffer.add(np.arange(self.n_envs), rows, dones)  # type: ignore[arg-type]
+        replay_buffer.add(np.arange(self.n_envs), rows, dones)
         self._last_obs = new_obs
 
     def train(self, gradient_steps: int, batch_size: int) -> None:
@@ -225,8 +237,9 @@ class SkillPriorSAC(SkillAlgorithm):
         self._update_learning_rate([self.optimizers["actor"], self.optimizers["critic"]])
         metrics: dict[str, float] = {}
         for _ in range(gradient_steps):
-            batch = self.replay_buffer.sample(  # type: ignore[union-attr, call-arg]
-                np.arange(self.n_envs), max(1, batch_size // self.n_envs), self.gamma, self.n_steps, self.gamma_per_env_step  # type: ignore[arg-type]
+            per_env = max(1, batch_size // self.n_envs)
+            batch = self.replay_buffer.sample(
+                np.arange(self.n_envs), per_env, self.gamma, self.n_steps, self.gamma_per_env_step
             )
             metrics = update_agents(
                 self.policy,

@@ -49,8 +49,9 @@ class SkillModel(nn.Module):
     :param decoder_hidden: hidden sizes of the low-level policy
     :param prior_hidden: hidden sizes of the prior
     :param norm: "none", "batch" (published) or "layer"
-    :param prior_temperature: factor on the standard deviation of :meth:`prior`, once it is learned. Note: 1 in the paper; one Gaussian
-        that is fitted to several skills covers what lies between them too, and below 1 it keeps to where it is sure
+    :param prior_temperature: factor on the standard deviation of :meth:`prior`, once it is learned. Note: 1 in the
+        paper; one Gaussian that is fitted to several skills covers what lies between them too, and below 1 it keeps to
+        where it is sure
     """
 
     observation_mean: th.Tensor

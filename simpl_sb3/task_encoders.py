@@ -6,6 +6,8 @@ One context row is one skill: (s, z, r, done, s'), with r summed over the skill.
 """
 
 import math
+from collections.abc import Callable
+from itertools import pairwise
 
 import torch as th
 import torch.nn.functional as F
@@ -17,7 +19,7 @@ TASK_ENCODERS = ("set-transformer", "attention", "deep-set", "product-of-gaussia
 def _mlp(sizes: list[int]) -> nn.Sequential:
     """ReLU after every layer but the last."""
     layers: list[nn.Module] = []
-    for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
+    for fan_in, fan_out in pairwise(sizes):
         layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
@@ -100,7 +102,9 @@ def gaussian_from(output: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
 class SetTransformerEncoder(TaskEncoder):
     """The published encoder: two ISABs, pooling by attention from one seed, and an MLP."""
 
-    def __init__(self, row_dim: int, latent_dim: int, width: int = 128, heads: int = 4, inducing_points: int = 32) -> None:
+    def __init__(
+        self, row_dim: int, latent_dim: int, width: int = 128, heads: int = 4, inducing_points: int = 32
+    ) -> None:
         super().__init__(row_dim, latent_dim, width, pooled_dim=width)
         self.embed = nn.Linear(row_dim, width)
         self.blocks = nn.Sequential(*(InducedAttentionBlock(width, heads, inducing_points) for _ in range(2)))
@@ -160,7 +164,7 @@ def make_task_encoder(name: str, row_dim: int, latent_dim: int, width: int = 128
     :param name: one of ``TASK_ENCODERS``
     :raises ValueError: for any other name
     """
-    classes: dict[str, type[TaskEncoder]] = {
+    classes: dict[str, Callable[[int, int, int], TaskEncoder]] = {
         "set-transformer": SetTransformerEncoder,
         "attention": AttentionEncoder,
         "deep-set": DeepSetEncoder,

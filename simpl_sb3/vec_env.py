@@ -1,4 +1,4 @@
-"""``SkillVecEnv``: many task environments whose actions are skills, with one decoder call for all of them per env step."""
+"""``SkillVecEnv``: many task environments whose actions are skills, with one decoder call per env step for all."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -35,7 +35,8 @@ class HeldEnvs(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     """
     Plain environments, one after the other, each held where it ended until ``reset`` names it in ``reset_mask``.
 
-    Gymnasium's ``SyncVectorEnv`` refuses to step while one of its environments has ended; a skill must go on for the others.
+    Gymnasium's ``SyncVectorEnv`` refuses to step while one of its environments has ended; a skill must go on for the
+    others.
 
     :param env_fns: one constructor per environment
     """
@@ -61,13 +62,16 @@ class HeldEnvs(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             return {key: np.stack([observation[key] for observation in self._observations]) for key in first}
         return np.stack(self._observations)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         options = dict(options or {})
         mask, tasks = options.pop("reset_mask", np.ones(self.num_envs, bool)), options.pop("tasks", None)
         infos = dict[str, Any]()
         for i in np.flatnonzero(mask):
             own = options | ({"task": tasks[i]} if tasks is not None and tasks[i] is not None else {})
-            self._observations[i], info = self.envs[i].reset(seed=None if seed is None else seed + int(i), options=own or None)
+            own_seed = None if seed is None else seed + int(i)
+            self._observations[i], info = self.envs[i].reset(seed=own_seed, options=own or None)
             infos = self._add_info(infos, info, int(i))
         self._flags[:, mask] = False
         return self._stacked(), infos
@@ -98,40 +102,44 @@ class HeldEnvs(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
 class SkillVecEnv(VecEnv):
     """
-    ``SkillActionWrapper`` for many environments at once, as a Stable-Baselines3 ``VecEnv`` (ended environments reset themselves).
+    ``SkillActionWrapper`` for many environments at once, as a Stable-Baselines3 ``VecEnv`` (ended environments reset
+    themselves).
 
-    ``info`` is that of the wrapper, and at the end of an episode also SB3's: ``terminal_observation``, ``TimeLimit.truncated`` and
-    ``episode`` (return, and length in env steps). ``env_method`` knows ``set_task``, ``reset``, and what the environments have.
+    ``info`` is that of the wrapper, and at the end of an episode also SB3's: ``terminal_observation``,
+    ``TimeLimit.truncated`` and ``episode`` (return, and length in env steps). ``env_method`` knows ``set_task``,
+    ``reset``, and what the environments have.
 
-    :param envs: a Gymnasium ``VectorEnv`` with ``AutoresetMode.DISABLED`` that holds ended environments and knows ``set_active``, or
-        constructors of plain environments
+    :param envs: a Gymnasium ``VectorEnv`` with ``AutoresetMode.DISABLED`` that holds ended environments and knows
+        ``set_active``, or constructors of plain environments
     :param skills: a model, or the path of a saved one
     :param bound: half-width b of the action space Box(-b, b, (Z,))
-    :raises EnvironmentSpecError: for a vector environment that resets by itself, and where ``SkillActionWrapper`` raises it
-    :raises SkillMismatchError: where ``SkillActionWrapper`` raises it
+    :raises EnvironmentSpecError: for a vector environment that resets by itself, and as ``SkillActionWrapper``
+    :raises SkillMismatchError: as ``SkillActionWrapper``
     """
 
     def __init__(
-        self, envs: VectorEnv | Sequence[Callable[[], gym.Env]], skills: SkillModel | str | Path, bound: float = SKILL_BOUND
+        self,
+        envs: VectorEnv | Sequence[Callable[[], gym.Env]],
+        skills: SkillModel | str | Path,
+        bound: float = SKILL_BOUND,
     ) -> None:
-        self.envs = envs if isinstance(envs, VectorEnv) else HeldEnvs(envs)
+        # Any: Gymnasium has no type for a vector environment that knows set_active, set_task and tasks
+        self.envs: Any = envs if isinstance(envs, VectorEnv) else HeldEnvs(envs)
         mode = self.envs.metadata.get("autoreset_mode")
         if mode != AutoresetMode.DISABLED:
-            raise EnvironmentSpecError(f"SkillVecEnv resets by itself: make the vector environment with AutoresetMode.DISABLED, not {mode}.")
+            raise EnvironmentSpecError(
+                f"SkillVecEnv resets by itself: make the vector environment with AutoresetMode.DISABLED, not {mode}."
+            )
         self.skills = skills if isinstance(skills, SkillModel) else SkillModel.load(skills)
-        observation_space = self.envs.single_observation_space
-        check_skills_fit(observation_space, self.envs.single_action_space, self.skills)
-        self._key = self.skills.observation_key if isinstance(observation_space, gym.spaces.Dict) else None
+        offered = self.envs.single_observation_space
+        observation_space = check_skills_fit(offered, self.envs.single_action_space, self.skills)
+        self._key = self.skills.observation_key if isinstance(offered, gym.spaces.Dict) else None
         self.render_mode = self.envs.render_mode
-        super().__init__(
-            self.envs.num_envs,
-            observation_space if self._key is None else observation_space[self._key],
-            skill_action_space(self.skills, bound),
-        )
+        super().__init__(self.envs.num_envs, observation_space, skill_action_space(self.skills, bound))
         self._actions = np.zeros((self.num_envs, self.skills.skill_dim), np.float32)
         self._active = np.ones(self.num_envs, bool)
         self._returns, self._lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, int)
-        self._observations = np.zeros((self.num_envs, *self.observation_space.shape), np.float32)  # type: ignore[misc]
+        self._observations = np.zeros((self.num_envs, *observation_space.shape), np.float32)
 
     def _read(self, observations: Any) -> np.ndarray:
         return np.array(observations if self._key is None else observations[self._key], np.float32)
@@ -147,7 +155,7 @@ class SkillVecEnv(VecEnv):
         """
         Start an episode in every environment, also in those that ``set_active`` had left out.
 
-        Of what ``set_options`` gave, each environment has its own task, and everything else is that of the first environment.
+        Of what ``set_options`` gave, each environment has its own task, and everything else is the first environment's.
         """
         if not self._active.all():
             self.set_active(np.ones(self.num_envs, bool))
@@ -167,7 +175,7 @@ class SkillVecEnv(VecEnv):
         :param active: (num_envs,) bool
         """
         self._active = np.asarray(active, bool)
-        self.envs.set_active(self._active)  # type: ignore[attr-defined]
+        self.envs.set_active(self._active)
 
     def step_async(self, actions: np.ndarray) -> None:
         self._actions = np.asarray(actions, np.float32)
@@ -232,7 +240,7 @@ class SkillVecEnv(VecEnv):
         if isinstance(self.envs, HeldEnvs):
             return [self.envs.envs[i].get_wrapper_attr(method_name)(*args, **kwargs) for i in chosen]
         if method_name == "set_task":
-            self.envs.set_task(*args, indices=chosen, **kwargs)  # type: ignore[attr-defined]
+            self.envs.set_task(*args, indices=chosen, **kwargs)
             return [None] * len(chosen)
         result = getattr(self.envs, method_name)(*args, **kwargs)
         return [result] * len(chosen)
@@ -244,7 +252,7 @@ class SkillVecEnv(VecEnv):
         if isinstance(self.envs, HeldEnvs):
             return [self.envs.envs[i].get_wrapper_attr(attr_name) for i in chosen]
         if attr_name == "task":
-            return [self.envs.tasks[i] for i in chosen]  # type: ignore[attr-defined]
+            return [self.envs.tasks[i] for i in chosen]
         return [getattr(self.envs, attr_name)] * len(chosen)
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:

@@ -56,7 +56,9 @@ class CountingEnv(gym.Env[Any, np.ndarray]):
     def __init__(self, terminate_at: int = 10**6, truncate_at: int = 10**6, key: str | None = None) -> None:
         self.terminate_at, self.truncate_at, self.key = terminate_at, truncate_at, key
         self.action_space = ACTIONS
-        self.observation_space = OBSERVATIONS if key is None else Dict({key: OBSERVATIONS, "other": Box(0.0, 1.0, (3,))})
+        self.observation_space = (
+            OBSERVATIONS if key is None else Dict({key: OBSERVATIONS, "other": Box(0.0, 1.0, (3,))})
+        )
         self.render_mode = None
         self.state = np.zeros(2, np.float32)
         self.actions: list[np.ndarray] = []
@@ -94,7 +96,7 @@ class LineTask:
 
 class LineEnv(gym.Env[np.ndarray, np.ndarray]):
     """
-    A point on a line, observed as (x, x at the start), that moves by 0.3 of the action; truncated after ``limit`` env steps.
+    A point on a line, observed as (x, x at the start), moved by 0.3 of the action; truncated after ``limit`` env steps.
 
     :param limit: env steps
     """
@@ -102,7 +104,9 @@ class LineEnv(gym.Env[np.ndarray, np.ndarray]):
     train_tasks = (LineTask(1.5), LineTask(-1.5), LineTask(30.0))
     test_tasks = (LineTask(2.0), LineTask(-2.0))
 
-    def __init__(self, limit: int = 14, train_tasks: tuple[LineTask, ...] | None = None, render_mode: str | None = None) -> None:
+    def __init__(
+        self, limit: int = 14, train_tasks: tuple[LineTask, ...] | None = None, render_mode: str | None = None
+    ) -> None:
         self.observation_space, self.action_space = OBSERVATIONS, ACTIONS
         self.limit, self.render_mode = limit, render_mode
         self.train_tasks = train_tasks or LineEnv.train_tasks
@@ -113,7 +117,9 @@ class LineEnv(gym.Env[np.ndarray, np.ndarray]):
     def set_task(self, task: LineTask) -> None:
         self.task = task
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
         self.task = (options or {}).get("task", self.task)
         self.x = np.full(2, self.np_random.uniform(-0.2, 0.2), np.float32)

@@ -26,36 +26,47 @@ def assert_equal_batches(one: TaskBatch, other: TaskBatch) -> None:
         assert th.equal(value, getattr(other, name)), name
 
 
-def expected(rows: list[tuple[int, bool, float, float]], start: int, n_steps: int, per_env_step: bool) -> tuple[float, ...]:
+def expected(
+    rows: list[tuple[int, bool, float, float]], start: int, n_steps: int, per_env_step: bool
+) -> tuple[float, ...]:
     """
     What a transition from this row on is, worked out one skill at a time.
 
     :param rows: number, whether its episode's last, whether terminated, and env steps of each row held, in order
     :return: reward, discount, terminated, number of the state after it
     """
-    total, discount = 0.0, 1.0
+    total, discount, span = 0.0, 1.0, []
     for number, last, terminated, skill_steps in rows[start : start + n_steps]:
         total += discount * number
         discount *= GAMMA**skill_steps if per_env_step else GAMMA
-        after = number + 1
+        span.append((terminated, number + 1))
         if last:
             break
-    return total, discount, terminated, after
+    return total, discount, *span[-1]
 
 
 # ---------------------------------------------------------------- reinforcement-learning samples
 
 
-Episodes = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 9), st.booleans(), st.integers(1, 4)), min_size=1, max_size=12)
+Episodes = st.lists(
+    st.tuples(st.integers(0, 2), st.integers(1, 9), st.booleans(), st.integers(1, 4)), min_size=1, max_size=12
+)
 
 
 @settings(max_examples=60)
-@given(episodes=Episodes, capacity=st.integers(1, 15), n_steps=st.integers(1, 6), per_env_step=st.booleans(), cut=st.booleans())
+@given(
+    episodes=Episodes,
+    capacity=st.integers(1, 15),
+    n_steps=st.integers(1, 6),
+    per_env_step=st.booleans(),
+    cut=st.booleans(),
+)
 def test_samples_are_those_of_the_rows_held(
     episodes: list[tuple[int, int, bool, int]], capacity: int, n_steps: int, per_env_step: bool, cut: bool
 ) -> None:
     """
-    Against the rows held, one at a time: never across an episode's end, the newest row, or into another task; each can be drawn.
+    Against the rows held, one at a time: never across an episode's end, the newest row, or into
+    another task; each can be drawn.
 
     ``cut`` leaves the last episode unfinished, as a buffer that is written a skill at a time has it.
     """
@@ -280,7 +291,9 @@ class Collect:
 
 
 NEVER = LineTask(1e6)
-Walk = st.lists(st.tuples(st.integers(1, 5), st.lists(st.integers(-6, 6), min_size=5, max_size=5)), min_size=1, max_size=6)
+Walk = st.lists(
+    st.tuples(st.integers(1, 5), st.lists(st.integers(-6, 6), min_size=5, max_size=5)), min_size=1, max_size=6
+)
 
 
 @settings(max_examples=150)

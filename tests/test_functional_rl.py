@@ -24,7 +24,7 @@ FLOOR = 1e-3
 
 @pytest.mark.parametrize("std", [math.exp(-10.0), 1e-3, 0.1, 1.0, 7.0, 20.5, 100.0, 1e4])
 def test_residuals_of_zero_give_the_prior_back(std: float) -> None:
-    """Also for the smallest and the largest standard deviation that a skill prior can have (exp(-10), exp(2)), and far beyond."""
+    """Also for the least and the largest standard deviation of a skill prior (exp(-10), exp(2)), and far beyond."""
     prior_mean, prior_std = th.tensor([[0.5, -2.0]]), th.full((1, 2), std)
     mean, policy_std = residual_gaussian(prior_mean, prior_std, th.zeros(1, 2), th.zeros(1, 2))
     assert th.equal(mean, prior_mean)

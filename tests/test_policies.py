@@ -153,7 +153,9 @@ def test_the_kl_is_that_of_the_policy_to_the_prior() -> None:
     policy = trained(make(1, 2))
     observations, e = th.randn(1, BATCH, 2), th.randn(1, BATCH, 2)
     (mean, std), prior = policy.distribution(observations, e)
-    expected = th.distributions.kl_divergence(th.distributions.Normal(mean, std), th.distributions.Normal(*prior)).sum(-1)
+    expected = th.distributions.kl_divergence(th.distributions.Normal(mean, std), th.distributions.Normal(*prior)).sum(
+        -1
+    )
     th.testing.assert_close(policy.sample(observations, e)[1], expected)
 
 
@@ -214,7 +216,9 @@ def test_the_task_latent_learns_from_the_critics_predictions_and_not_from_their_
     assert e.grad is not None
     assert (e.grad != 0).any()
     assert all(parameter.grad is not None for parameter in policy.critics.parameters())
-    assert all(parameter.grad is None for parameter in [*policy.actor.parameters(), *policy.critics_target.parameters()])
+    assert all(
+        parameter.grad is None for parameter in [*policy.actor.parameters(), *policy.critics_target.parameters()]
+    )
 
 
 def test_the_actors_loss_trains_the_actor_only() -> None:
@@ -362,7 +366,10 @@ def test_multipliers_go_up_above_the_budget_and_down_below_it_unless_they_may_on
             optimizers = make_optimizers(policy, 1e-3, 1e-2)
             for seed in range(3):
                 update_agents(
-                    policy, optimizers, batch(2, seed=seed), **(UPDATE | {"skill_kl_target": target, "multipliers_only_grow": only_grow})
+                    policy,
+                    optimizers,
+                    batch(2, seed=seed),
+                    **(UPDATE | {"skill_kl_target": target, "multipliers_only_grow": only_grow}),
                 )
             moved = policy.log_multiplier.detach() - before
             if above:

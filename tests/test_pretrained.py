@@ -17,7 +17,9 @@ def test_files_are_those_of_the_provenance(folder):
     assert hashes == provenance["files"]
     assert {path.name for path in folder.iterdir()} == {*hashes, "provenance.json"}
     for run in provenance["runs"]:
-        assert run["command"].startswith("simpl-sb3 ") and run["settings"]["seed"] is not None and run["metrics"]
+        assert run["command"].startswith("simpl-sb3 ")
+        assert run["settings"]["seed"] is not None
+        assert run["metrics"]
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -28,6 +30,7 @@ def test_model_acts_in_its_environment(folder):
     env = make_skill_vec_env(preset.env_id, skills, n_envs=2, seed=0)
     observations = env.reset()
     z, state = model.predict(observations)
-    assert z.shape == (2, skills.skill_dim) and state[0].shape == (2, model.task_latent_dim)
+    assert z.shape == (2, skills.skill_dim)
+    assert state[0].shape == (2, model.task_latent_dim)
     env.step(z)
     env.close()

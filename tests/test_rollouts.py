@@ -77,7 +77,7 @@ def test_every_job_is_done_once(make: Callable[[], VecEnv], number: int) -> None
 
 @every_vec_env
 def test_an_episode_is_whole(make: Callable[[], VecEnv]) -> None:
-    """It begins at a start, goes on where it was, ends with its end, and its env observations are what its task paid for."""
+    """It begins at a start, goes on where it was, ends with its end; its env observations are what was paid for."""
     for one in finished(collect(make(), jobs(8))[0]):
         episode, task = one.episode, one.job.task
         assert episode.env_observations is not None
@@ -128,6 +128,34 @@ def test_an_environment_without_a_job_reports_no_end(make: Callable[[], VecEnv])
 def test_environments_without_a_job_cost_nothing_where_the_vec_env_can_leave_them_out() -> None:
     steps, _ = collect(skill_vec_env(), jobs(1))
     assert all(info["skill_steps"] == 0 for step in steps for info in step.infos[1:])
+
+
+def test_an_exploring_episode_may_draw_its_latent_again() -> None:
+    """After so many skills, each environment by its own count; other episodes keep theirs."""
+    env = skill_vec_env()
+    env.reset()
+    drawn: list[Job] = []
+    kinds = ["exploration", "posterior", "exploration"]
+
+    def draw(job: Job) -> th.Tensor:
+        drawn.append(job)
+        return th.full((LATENT,), float(len(drawn)))
+
+    waiting = deque(Job(LineTask(30.0), k, kind) for k, kind in enumerate(kinds))
+    collector = EpisodeCollector(
+        env,
+        lambda *_: np.zeros((N, SKILL_DIM), np.float32),
+        lambda _: waiting.popleft() if waiting else None,
+        draw,
+        LATENT,
+        2,
+    )
+    latents = []
+    while collector.active.any():
+        latents.append(collector.latents[:, 0].tolist())
+        collector.step()
+    assert latents == [[1, 2, 3], [1, 2, 3], [4, 2, 5], [4, 2, 5]]  # 14 env steps are 4 skills
+    assert [job.kind for job in drawn] == [*kinds, "exploration", "exploration"]
 
 
 @every_vec_env

@@ -154,14 +154,18 @@ def test_an_environment_of_other_skills_is_refused(kind: Kind, misfit: str, how:
     """The policy speaks to the decoder that it was trained with, and to no other."""
     env = MISFITS[misfit]()
     with pytest.raises(SkillMismatchError):
-        kind.load(saved[kind], env, device="cpu") if how == "load" else kind.load(saved[kind], device="cpu").set_env(env)
+        kind.load(saved[kind], env, device="cpu") if how == "load" else kind.load(saved[kind], device="cpu").set_env(
+            env
+        )
 
 
 @both
 @pytest.mark.parametrize("how", ["load", "set_env"])
 def test_a_loaded_model_refuses_an_environment_without_skills(kind: Kind, how: str, saved: dict[Kind, Path]) -> None:
     with pytest.raises(EnvironmentSpecError):
-        kind.load(saved[kind], LineEnv(), device="cpu") if how == "load" else kind.load(saved[kind], device="cpu").set_env(LineEnv())
+        kind.load(saved[kind], LineEnv(), device="cpu") if how == "load" else kind.load(
+            saved[kind], device="cpu"
+        ).set_env(LineEnv())
 
 
 # ---------------------------------------------------------------- save and load
@@ -271,7 +275,7 @@ def globals_of(content: bytes) -> set[tuple[str, str]]:
 
 @both
 def test_no_code_is_pickled(kind: Kind, saved: dict[Kind, Path]) -> None:
-    """``data`` is JSON; the other members hold tensors that ``weights_only`` loads, and name nothing but torch's storages."""
+    """``data`` is JSON; the others hold tensors that ``weights_only`` loads, and name only torch's storages."""
     with zipfile.ZipFile(saved[kind]) as archive:
         assert set(archive.namelist()) == {"data", "policy.pth", "optimizers.pth", "_stable_baselines3_version"}
         data = json.loads(archive.read("data"))
@@ -389,7 +393,10 @@ def test_foreign_files_are_refused(kind: Kind, saved: dict[Kind, Path], tmp_path
     PPO("MlpPolicy", wrapped(), n_steps=8, batch_size=4, device="cpu").save(tmp_path / "ppo.zip")
     tiny_skills().save(tmp_path / "skills.zip")
     (other,) = KINDS.keys() - {kind}
-    paths = [tmp_path / name for name in ("text.zip", "empty.zip", "half.zip", "ppo.zip", "skills.zip", "missing.zip", "missing")]
+    paths = [
+        tmp_path / name
+        for name in ("text.zip", "empty.zip", "half.zip", "ppo.zip", "skills.zip", "missing.zip", "missing")
+    ]
     for path in [*paths, saved[other]]:
         with pytest.raises(ModelFileError, match=path.stem):
             kind.load(path, device="cpu")

@@ -5,7 +5,6 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-import simpl_envs
 from envs_for_tests import HORIZON, OBSERVATIONS, SKILL_DIM, CountingEnv, LineEnv, LineTask, line_envs, tiny_skills
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import TimeLimit
@@ -13,6 +12,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 
+import simpl_envs
 from simpl_sb3.errors import EnvironmentSpecError, SkillMismatchError
 from simpl_sb3.skills import SkillModel
 from simpl_sb3.vec_env import HeldEnvs, SkillVecEnv, make_skill_vec_env
@@ -89,7 +89,9 @@ def test_native_mazes_equal_plain_mazes() -> None:
     maze = gym.make("SimplMaze-v0")
     skills = tiny_skills(maze.observation_space, maze.action_space)
     native = make_skill_vec_env("SimplMaze-v0", skills, N, max_episode_steps=18, seed=3)
-    plain = make_skill_vec_env(lambda **arguments: gym.make("SimplMaze-v0", **arguments), skills, N, max_episode_steps=18, seed=3)
+    plain = make_skill_vec_env(
+        lambda **arguments: gym.make("SimplMaze-v0", **arguments), skills, N, max_episode_steps=18, seed=3
+    )
     assert isinstance(plain.envs, HeldEnvs)
     assert np.array_equal(native.reset(), plain.reset())
     assert native.reset_infos == plain.reset_infos
@@ -141,7 +143,11 @@ def test_returned_arrays_are_not_changed_later() -> None:
     first = env.reset()
     z = np.zeros((2, SKILL_DIM), np.float32)
     observations, _, _, infos = env.step(z)
-    kept = observations.copy(), [info["skill_observations"].copy() for info in infos], infos[1]["terminal_observation"].copy()
+    kept = (
+        observations.copy(),
+        [info["skill_observations"].copy() for info in infos],
+        infos[1]["terminal_observation"].copy(),
+    )
     env.step(z)
     assert first.tolist() == [[0, 1], [0, 1]]
     assert np.array_equal(observations, kept[0])
@@ -238,7 +244,7 @@ def test_a_step_without_any_active_environment_changes_nothing(native: bool) -> 
 
 @both
 def test_reset_makes_every_environment_active_again(native: bool) -> None:
-    """What collected episodes leaves environments out at its end; whoever uses the vec env next must not wait forever."""
+    """What collected episodes leaves environments out at its end; who uses the vec env next must not wait forever."""
     env, *_ = native_or_plain(native)
     env.reset()
     env.set_active(np.zeros(N, bool))

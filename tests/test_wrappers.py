@@ -28,7 +28,9 @@ def counting(**arguments: Any) -> SkillActionWrapper:
 class Spaces(gym.Env[Any, Any]):
     """An environment of which only the spaces are asked."""
 
-    def __init__(self, observation_space: gym.Space[Any] = OBSERVATIONS, action_space: gym.Space[Any] = ACTIONS) -> None:
+    def __init__(
+        self, observation_space: gym.Space[Any] = OBSERVATIONS, action_space: gym.Space[Any] = ACTIONS
+    ) -> None:
         self.observation_space, self.action_space = observation_space, action_space
 
 
@@ -48,7 +50,13 @@ def test_a_skill_takes_horizon_env_steps_and_sums_their_rewards() -> None:
 
 @pytest.mark.parametrize(
     ("terminate_at", "truncate_at", "flags"),
-    [(6, 99, (True, False)), (99, 6, (False, True)), (6, 6, (True, True)), (6, 7, (True, False)), (7, 6, (False, True))],
+    [
+        (6, 99, (True, False)),
+        (99, 6, (False, True)),
+        (6, 6, (True, True)),
+        (6, 7, (True, False)),
+        (7, 6, (False, True)),
+    ],
     ids=["terminated", "truncated", "both at once", "terminated first", "truncated first"],
 )
 def test_a_skill_stops_where_the_episode_ends(terminate_at: int, truncate_at: int, flags: tuple[bool, bool]) -> None:
@@ -123,9 +131,13 @@ def test_a_step_before_the_first_reset_is_refused() -> None:
 
 def test_spaces() -> None:
     env = SkillActionWrapper(CountingEnv(), tiny_skills())
-    assert env.action_space == Box(-SKILL_BOUND, SKILL_BOUND, (SKILL_DIM,), np.float32) == skill_action_space(env.skills)
+    assert (
+        env.action_space == Box(-SKILL_BOUND, SKILL_BOUND, (SKILL_DIM,), np.float32) == skill_action_space(env.skills)
+    )
     assert env.observation_space == OBSERVATIONS
-    assert SkillActionWrapper(CountingEnv(), tiny_skills(), bound=1.5).action_space == Box(-1.5, 1.5, (SKILL_DIM,), np.float32)
+    assert SkillActionWrapper(CountingEnv(), tiny_skills(), bound=1.5).action_space == Box(
+        -1.5, 1.5, (SKILL_DIM,), np.float32
+    )
 
 
 def test_dict_observations_by_key() -> None:
@@ -163,7 +175,8 @@ def test_seeds_reach_through() -> None:
 
 
 @pytest.mark.parametrize(
-    "action_space", [Discrete(4), MultiDiscrete([2, 2]), Box(-np.inf, np.inf, (1,)), Box(0.0, np.inf, (1,)), Dict(a=ACTIONS)]
+    "action_space",
+    [Discrete(4), MultiDiscrete([2, 2]), Box(-np.inf, np.inf, (1,)), Box(0.0, np.inf, (1,)), Dict(a=ACTIONS)],
 )
 def test_actions_other_than_a_bounded_box_are_refused(action_space: gym.Space[Any]) -> None:
     with pytest.raises(EnvironmentSpecError, match="bounded Box"):

@@ -225,7 +225,7 @@ class ScriptedArm:
     ) -> Script:
         """Move the object until it is beyond completion by the margin, or no longer moves."""
         closest, n_idle = self._distance(), 0
-        for _ in range(40):
+        for _ in range(70):
             yield Command(pose(), opening, speed, hurry, steady=True)
             distance = self._distance()
             n_idle = 0 if distance < closest - 0.01 else n_idle + 1
@@ -261,7 +261,7 @@ class ScriptedArm:
         yield from self._hold(inside, CLOSED, 8, lambda: float(self._arm.fingers.min()) < 0.026)
 
         def twisted(lead: float) -> Pose:
-            return Pose(inside.position, pitch, 0.0, min(abs(float(self._positions[knob])) + lead, 1.25))
+            return Pose(inside.position, pitch, 0.0, min(abs(float(self._positions[knob])) + lead, 1.4))
 
         yield from self._work(lambda: twisted(0.8), CLOSED, 0.7, patience=18)
         released = Pose(self._arm.position, pitch, 0.0, twisted(0.0).roll)

@@ -1,0 +1,186 @@
+"""The command ``simpl-sb3``: help, one line per error, and every verb once, from demonstrations to a report."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from simpl_sb3 import PRETRAINED, SkillModel, SkillPriorPEARL
+from simpl_sb3.cli import VERBS, main
+from simpl_sb3.results import read_results
+
+MODEL = str(PRETRAINED / "maze-fast" / "model.zip")
+SKILLS = str(PRETRAINED / "maze-fast" / "skills.safetensors")
+
+
+def run(*arguments: object) -> int | str | None:
+    """:return: the exit code"""
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as ending:
+        return ending.code
+    return 0
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+# ------------------------------------------------------------ help
+
+
+def test_help_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--help") == 0
+    text = capsys.readouterr().out
+    assert set(VERBS) == {"collect", "extract", "meta-train", "adapt", "report", "demo"}
+    assert all(verb in text for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(verb, "--help") == 0
+    text = capsys.readouterr().out
+    assert all(option in text for option in ("--seed", "--device", "--output", "--overwrite"))
+
+
+def test_python_m() -> None:
+    command = [sys.executable, "-m", "simpl_sb3", "--help"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "meta-train" in result.stdout
+
+
+# ------------------------------------------------------------ refusals
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["collect", "--trajectorys", "3"],
+        ["collect", "--trajectories", "many"],
+        ["collect", "--progress"],
+        ["extract"],
+        ["adapt", "--from", MODEL, "--output", "rows.csv", "--method", "sac"],
+        ["practise"],
+        [],
+    ],
+    ids=" ".join,
+)
+def test_unknown_flags_are_refused(arguments: list[str], folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*arguments) == 2
+    assert not list(folder.iterdir())
+
+
+ERRORS = {
+    "collect --trajectories 0": "--trajectories is 0: expected at least 1",
+    "collect --noise -1 --output data": "expected a standard deviation",
+    "collect --dataset nonsense/ --output data": "dataset id is 'nonsense/'",
+    "collect --preset maze": "No preset 'maze': expected one of",
+    "extract --output skills --dataset no/such-v0": "no Minari dataset 'no/such-v0'",
+    "extract --output skills --set horizen=3": "expected name=value with one of the names horizon",
+    "extract --output skills --set horizon=long": "expected int",
+    "extract --output skills --total-updates 0": "--total-updates is 0",
+    f"meta-train --skills {SKILLS} --output model --train-tasks train-41": "No task set 'train-41'",
+    f"meta-train --skills {SKILLS} --output model --set seed=1": "expected name=value",
+    f"meta-train --skills {SKILLS} --output model --device tpx": "No device 'tpx'",
+    f"meta-train --skills {SKILLS} --output model --n-envs 0": "--n-envs is 0",
+    "meta-train --skills missing.safetensors --output model": "missing.safetensors",
+    f"meta-train --skills {MODEL} --output model": "model.zip",
+    "adapt --from missing.zip --output rows.csv": "No model file missing.zip",
+    f"adapt --from {SKILLS} --output rows.csv": "is not a saved SkillPriorPEARL",
+    f"adapt --from {MODEL} --output rows.txt": "ends in .csv",
+    f"adapt --from {MODEL} --output rows.csv --tasks goals": "No task set 'goals'",
+    f"adapt --from {MODEL} --output rows.csv --tasks random:1000:0": "Asked for 1000 goals",
+    f"adapt --from {MODEL} --output rows.csv --agents-per-task 0": "--agents-per-task is 0",
+    f"adapt --from {MODEL} --output rows.csv --set n_episodes=3": "20 exploring episodes of 3",
+    f"adapt --from {MODEL} --output rows.csv --set exploration=wild": "expected one of prior, aggregate, posterior",
+    "report missing.csv": "missing.csv",
+    "report .": "holds no results",
+}
+
+
+@pytest.mark.parametrize("command", ERRORS, ids=lambda command: command.replace(str(PRETRAINED), "pretrained"))
+def test_errors_are_one_line_and_leave_nothing(command: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*command.split()) == 2
+    output, error = capsys.readouterr()
+    assert error.startswith("simpl-sb3: ")
+    assert error.count("\n") == 1
+    assert ERRORS[command] in error
+    assert not output
+    assert not list(folder.rglob("*"))
+
+
+def test_what_stands_there_is_not_overwritten(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "kept").mkdir()
+    for name in ("rows.csv", "note.txt"):
+        (folder / "kept" / name).write_text("mine")
+    commands = (
+        "extract --output kept",
+        f"meta-train --skills {SKILLS} --output kept",
+        f"adapt --from {MODEL} --output kept/rows.csv",
+        "report kept/rows.csv --output kept",
+        "demo --output kept",
+    )
+    for command in commands:
+        assert run(*command.split()) == 2
+        assert "exists" in capsys.readouterr().err
+    assert {path.name: path.read_text() for path in (folder / "kept").iterdir()} == {
+        "rows.csv": "mine",
+        "note.txt": "mine",
+    }
+
+
+def test_a_corrupt_model_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "model.zip").write_bytes(Path(MODEL).read_bytes()[:10_000])
+    assert run("adapt", "--from", "model.zip", "--output", "rows.csv") == 2
+    assert "model.zip is not a saved SkillPriorPEARL" in capsys.readouterr().err
+    assert [path.name for path in folder.iterdir()] == ["model.zip"]
+
+
+def test_errors_of_the_file_system_are_one_line_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "file").touch()
+    assert run("collect", "--trajectories", 1, "--output", "file/data", "--no-progress-bar") == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+# ------------------------------------------------------------ from demonstrations to a report
+
+
+def test_every_verb_once(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    quiet = ("--no-progress-bar", "--seed", 1)
+    assert run("collect", "--trajectories", 40, "--output", "data", *quiet) == 0
+    assert run("collect", "--trajectories", 40, "--output", "data", *quiet) == 2  # it is there
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(folder / "data"))
+    small = [word for name in ("encoder", "decoder", "prior") for word in ("--set", f"{name}_hidden=[16,16]")]
+    assert run("extract", "--output", "skills", "--total-updates", 20, "--device", "cpu", *small, *quiet) == 0
+    assert SkillModel.load(folder / "skills" / "skills.safetensors").horizon == 10
+
+    skills = ("--skills", "skills/skills.safetensors", "--output", "model", "--device", "cpu")
+    small = ["--set", "gradient_steps=2", "--set", "batch_size=8", "--set", "net_arch=[16]"]
+    assert (
+        run("meta-train", *skills, "--train-tasks", "easy", "--total-timesteps", 300, "--n-envs", 5, *small, *quiet)
+        == 0
+    )
+    assert len(SkillPriorPEARL.load(folder / "model" / "model.zip").task_names) == 5
+    assert {"model.zip", "run.json", "progress.csv"} <= {path.name for path in (folder / "model").iterdir()}
+    for stage, part in (("extract", "skills"), ("meta-train", "model")):
+        record = (folder / part / "run.json").read_text()
+        assert json.loads(record)["stage"] == stage
+        assert str(folder) not in record
+
+    cheap = ["--set", "n_episodes=2", "--set", "updates_per_skill=0.02", "--set", "batch_size=8"]
+    explore = ["--set", "n_exploration_episodes=1", "--set", "initial_updates=1"]
+    common = ("--tasks", "random:2:0", "--device", "cpu", *cheap, *quiet)
+    assert run("adapt", "--from", "model/model.zip", "--output", "rows/simpl.csv", *explore, *common) == 0
+    spirl = ("--from", "skills/skills.safetensors", "--method", "spirl", "--output", "rows/spirl.csv")
+    assert run("adapt", *spirl, *common) == 0
+    for file in read_results(folder / "rows"):
+        assert [(row.episode, row.seed, row.task_set) for row in file.rows].count((2, 1, "random-2-0")) == 2
+
+    capsys.readouterr()
+    assert run("report", "rows", "--output", "report", "--progress", "model/progress.csv") == 0
+    assert "report/index.html" in capsys.readouterr().out
+    assert list((folder / "report" / "figures").glob("*.png"))
