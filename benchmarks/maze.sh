@@ -11,7 +11,7 @@ simpl-sb3 extract --output "$runs/skills" --seed 0
 skills=$runs/skills/skills.safetensors
 
 # the skill prior alone: SPiRL that never updates
-simpl-sb3 adapt --method spirl --from "$skills" --output "$results/maze-fast-prior.csv" --agents-per-task 20 \
+simpl-sb3 adapt --method spirl --from "$skills" --output "$results/prior/maze-fast-prior.csv" --agents-per-task 20 \
     --set n_episodes=5 --set updates_per_skill=0 --variant "skill prior alone"
 for seed in 0 1 2; do
     simpl-sb3 meta-train --skills "$skills" --output "$runs/meta-$seed" --seed "$seed"

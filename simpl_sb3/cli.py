@@ -210,9 +210,9 @@ def report(
     :param seed: not used: intervals have a seed of their own
     :param device: not used
     """
-    files = [path for given in results for path in (sorted(given.glob("*.csv")) if given.is_dir() else [given])]
+    files = [path for given in results for path in (sorted(given.rglob("*.csv")) if given.is_dir() else [given])]
     paths = [file.with_suffix(".npz") for file in files if file.with_suffix(".npz").exists()]
-    page = make_report(files, output, paths, progress=progress, overwrite=overwrite)
+    page = make_report(results, output, paths, progress=progress, overwrite=overwrite)
     print((output / "table.txt").read_text(encoding="utf-8"))
     print(f"Report: {page}")
 

@@ -30,8 +30,8 @@ class MetaSkillAlgorithm(SkillAlgorithm):
     exploration: str
     exploration_spread: float
     hindsight: bool
-    context_sizes: tuple[int, int]
-    tasks_per_update: tuple[int, int]
+    context_sizes: tuple[int, ...]
+    tasks_per_update: tuple[int, ...]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

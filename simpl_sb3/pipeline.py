@@ -25,12 +25,13 @@ from simpl_sb3.config import AdaptationSettings, Preset
 from simpl_sb3.datasets import load_minari, read_settings, write_minari
 from simpl_sb3.demonstrations import Episode
 from simpl_sb3.errors import SettingsError
+from simpl_sb3.files import write_atomically
 from simpl_sb3.provenance import command_line, git_revision, machine, package_versions, plain
 from simpl_sb3.results import EpisodeRow, write_results
 from simpl_sb3.rollouts import FinishedEpisode
 from simpl_sb3.skill_extractor import SkillExtractor
 from simpl_sb3.skill_prior_pearl import SkillPriorPEARL
-from simpl_sb3.skills import SkillModel, write_atomically
+from simpl_sb3.skills import SkillModel
 from simpl_sb3.trajectories import Trajectory, write_trajectories
 from simpl_sb3.vec_env import make_skill_vec_env
 
@@ -258,6 +259,7 @@ def meta_train(
     checkpoints = CheckpointCallback(max(1, total_timesteps // 5 // env.num_envs), str(output / "checkpoints"), "model")
     clock = EpochClock(None if minutes is None else 60 * minutes)
     model.learn(total_timesteps, [clock, checkpoints], progress_bar=progress_bar)
+    model.logger.close()
     path = output / "model.zip"
     model.save(path)
     asked = {
@@ -355,7 +357,7 @@ def adapt(
     tasks = [task for task in find_tasks(preset.env_id, test_tasks) for _ in range(n_agents)]
     model = SkillPriorPEARL.load(source, device=device) if method == "simpl" else None
     skills = model.skills if model is not None else SkillModel.load(source, device=device)
-    env = make_skill_vec_env(preset.env_id, skills, len(tasks), seed=10_000 + 1_000 * seed)
+    env = make_skill_vec_env(preset.env_id, skills, len(tasks), seed=seed)
     seeds = [seed + k for k in range(n_agents)] * (len(tasks) // n_agents)
     template = {"method": method, "preset": preset.name, "env": preset.env_id, "task_set": test_tasks.replace(":", "-")}
     keeper = RowKeeper(template, tasks, seeds, len(tasks) * chosen.n_episodes, progress_bar)

@@ -12,7 +12,6 @@ import itertools
 import json
 import math
 import os
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ import numpy as np
 
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.estimates import AgentEpisodes, Estimate, ResultsError, estimate
+from simpl_sb3.files import write_atomically
 from simpl_sb3.provenance import command_line, git_revision, machine, package_versions, plain
 
 __all__ = [
@@ -287,20 +287,6 @@ def check_rows(rows: Iterable[EpisodeRow]) -> None:
             raise ResultsError(
                 f"env_steps of agent {' '.join(agent)} do not grow from episode to episode; they are cumulative"
             )
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; missing folders are made, an existing file is replaced."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 # ------------------------------------------------------------ at episode N

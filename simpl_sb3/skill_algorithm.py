@@ -19,7 +19,8 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize, unwrap_vec_wr
 
 from simpl_sb3.buffers import TaskReplayBuffer
 from simpl_sb3.errors import EnvironmentSpecError, ModelFileError, SettingsError, SkillMismatchError
-from simpl_sb3.skills import SkillModel, write_atomically
+from simpl_sb3.files import write_atomically
+from simpl_sb3.skills import SkillModel
 
 SCHEMA_VERSION = 1
 

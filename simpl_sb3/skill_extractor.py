@@ -16,8 +16,9 @@ from tqdm import tqdm
 
 from simpl_sb3.demonstrations import DemonstrationDataset, WindowBatch
 from simpl_sb3.errors import ModelFileError, SettingsError
+from simpl_sb3.files import write_atomically
 from simpl_sb3.functional import behaviour_cloning_loss, prior_fit_loss, skill_loss, standard_gaussian_kl
-from simpl_sb3.skills import SkillModel, write_atomically
+from simpl_sb3.skills import SkillModel
 
 __all__ = ["SkillExtractor", "SkillLosses"]
 

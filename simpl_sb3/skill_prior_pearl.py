@@ -51,10 +51,10 @@ class SkillPriorPEARL(MetaSkillAlgorithm):
     :param gamma_per_env_step: take ``gamma`` per env step: a skill of k env steps counts gamma^k
     :param gradient_steps: updates per meta-iteration; -1 for the published 256 * skills lived / (tasks * batch_size)
     :param n_steps: skills that a transition spans at most. Note: the paper has 1. The KL is paid at the span's end only
-    :param hindsight: store an episode also for every other training task that would have paid for it, cut at its end.
+    :param hindsight: store an episode also for each other training task that would have paid, cut where that task ends.
         Note: not in the paper; needs tasks with ``rewards``, and uses the training tasks' reward functions only
     :param exploration: source of an exploring episode's latent: "prior" is N(0, I) (the paper), "aggregate" a Gaussian
-        fitted to the training tasks' latents. Note: most of N(0, I) resembles no task and explores like the skill prior
+        fitted to the training tasks' latents. Note: most of N(0, I) is like no task, explores hardly beyond the prior
     :param exploration_spread: factor on the standard deviation of "aggregate"
     :param exploration_latent_skills: skills after which an exploring episode draws another; None keeps one (the paper)
     :param task_latent_dim: E

@@ -12,7 +12,6 @@ Observations are standardised and actions scaled to [-1, 1] inside: what goes in
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -27,9 +26,10 @@ from torch import nn
 
 from simpl_sb3.demonstrations import spaces_match
 from simpl_sb3.errors import ModelFileError, SettingsError, SkillMismatchError
+from simpl_sb3.files import write_atomically
 from simpl_sb3.networks import MLP, FoldedMLP, GaussianHead, make_skill_encoder
 
-__all__ = ["SkillModel", "write_atomically"]
+__all__ = ["SkillModel"]
 
 FILE_KIND = "simpl_sb3.SkillModel"
 SCHEMA_VERSION = 1
@@ -325,25 +325,3 @@ def _space_from_json(space: Mapping[str, Any]) -> gym.spaces.Box:
     dtype: Any = np.dtype(space["dtype"])
     low, high = (np.array([float(value) for value in space[name]], dtype=dtype) for name in ("low", "high"))
     return gym.spaces.Box(low, high, dtype=dtype)
-
-
-def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
-    """
-    Writes a file whole or not at all, also when the process is stopped half-way.
-
-    :param path: where; missing folders are made, an existing file is replaced
-    :param content: what
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

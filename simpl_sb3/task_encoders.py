@@ -13,6 +13,8 @@ import torch as th
 import torch.nn.functional as F
 from torch import nn
 
+from simpl_sb3.errors import SettingsError
+
 TASK_ENCODERS = ("set-transformer", "attention", "deep-set", "product-of-gaussians")
 
 
@@ -162,7 +164,7 @@ class ProductOfGaussiansEncoder(TaskEncoder):
 def make_task_encoder(name: str, row_dim: int, latent_dim: int, width: int = 128) -> TaskEncoder:
     """
     :param name: one of ``TASK_ENCODERS``
-    :raises ValueError: for any other name
+    :raises SettingsError: for any other name
     """
     classes: dict[str, Callable[[int, int, int], TaskEncoder]] = {
         "set-transformer": SetTransformerEncoder,
@@ -171,5 +173,5 @@ def make_task_encoder(name: str, row_dim: int, latent_dim: int, width: int = 128
         "product-of-gaussians": ProductOfGaussiansEncoder,
     }
     if name not in classes:
-        raise ValueError(f"Unknown task encoder {name!r}: expected one of {', '.join(TASK_ENCODERS)}.")
+        raise SettingsError(f"Unknown task encoder {name!r}: expected one of {', '.join(TASK_ENCODERS)}.")
     return classes[name](row_dim, latent_dim, width)

@@ -24,7 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from simpl_sb3.errors import SettingsError
-from simpl_sb3.results import METHODS, ResultsError, write_atomically
+from simpl_sb3.files import write_atomically
+from simpl_sb3.results import METHODS, ResultsError
 
 __all__ = ["Trajectory", "read_trajectories", "write_trajectories"]
 

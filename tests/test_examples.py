@@ -9,6 +9,7 @@ import pytest
 
 from simpl_sb3 import SkillPriorPEARL
 
+pytestmark = pytest.mark.filterwarnings("ignore::tqdm.TqdmExperimentalWarning")  # SB3's progress bar
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
