@@ -57,7 +57,7 @@ class Adaptation:
         self.seed = seed
         if seed is not None:
             set_random_seed(seed)
-            env.seed(seed)
+            env.seed(10_000 + 1_000 * seed)  # apart from one another, and from meta-training's
         n_agents, observation_dim = len(tasks), env.observation_space.shape[0]  # type: ignore[index]
         self.episodes = np.zeros(n_agents, int)  # begun
         self.finished = np.zeros(n_agents, int)

@@ -95,6 +95,17 @@ def check_device(name: str) -> None:
         raise SettingsError(f"No device {name!r}: expected auto, cpu, cuda or cuda:N ({reason}).") from None
 
 
+@contextmanager
+def matmul_precision(precision: str = MATMUL_PRECISION) -> Iterator[None]:
+    """Precision of float32 matrix products for a while; torch knows it for the whole process only."""
+    before = th.get_float32_matmul_precision()
+    th.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        th.set_float32_matmul_precision(before)
+
+
 def numerics() -> dict[str, Any]:
     """How torch computes: threads, and precision of float32 matrix products."""
     return {"torch_threads": th.get_num_threads(), "matmul_precision": th.get_float32_matmul_precision()}
@@ -227,6 +238,7 @@ class EpochClock(BaseCallback):
         return not self.over
 
 
+@matmul_precision()
 def meta_train(
     preset: Preset,
     skills: Path,
@@ -250,7 +262,6 @@ def meta_train(
     :param n_envs: environments stepped at once; None takes two per training task
     """
     started = time.perf_counter()
-    th.set_float32_matmul_precision(MATMUL_PRECISION)
     check_device(device)
     tasks = find_tasks(preset.env_id, train_tasks)
     env = make_skill_vec_env(preset.env_id, skills, n_envs or 2 * len(tasks), seed=seed, train_tasks=tasks)
@@ -324,6 +335,7 @@ class RowKeeper:
         self._bar.close()
 
 
+@matmul_precision()
 def adapt(
     preset: Preset,
     source: Path,
@@ -350,7 +362,6 @@ def adapt(
     :param variant: what is special about this run, in a word or two
     """
     started = time.perf_counter()
-    th.set_float32_matmul_precision(MATMUL_PRECISION)
     check_device(device)
     new_results(output, overwrite)
     chosen = AdaptationSettings(**settings)
