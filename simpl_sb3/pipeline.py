@@ -200,6 +200,11 @@ def extract(
 # ------------------------------------------------------------ tasks
 
 
+def published_sets(env_id: str) -> Mapping[str, tuple[Any, ...]]:
+    """The published task sets of an environment, by name."""
+    return KITCHEN_TASK_SETS if env_id == "SimplKitchen-v0" else MAZE_TASK_SETS
+
+
 def find_tasks(env_id: str, name: str) -> tuple[Any, ...]:
     """
     Tasks by name: a published set, or ``random:N:SEED`` for N random maze goals at least 5 cells away, none of them in
@@ -207,7 +212,7 @@ def find_tasks(env_id: str, name: str) -> tuple[Any, ...]:
 
     :raises SettingsError: for an unknown name
     """
-    sets: Mapping[str, tuple[Any, ...]] = KITCHEN_TASK_SETS if env_id == "SimplKitchen-v0" else MAZE_TASK_SETS
+    sets = published_sets(env_id)
     if name in sets:
         return sets[name]
     kind, *numbers = name.split(":")
@@ -218,6 +223,12 @@ def find_tasks(env_id: str, name: str) -> tuple[Any, ...]:
     raise SettingsError(
         f"No task set {name!r} for {env_id}: expected one of {', '.join(sets)}, or random:N:SEED for a maze."
     )
+
+
+def task_set_name(env_id: str, names: Sequence[str]) -> str:
+    """The published set that consists of these tasks, or else the tasks themselves."""
+    known = {tuple(task.name for task in tasks): name for name, tasks in published_sets(env_id).items()}
+    return known.get(tuple(names), ", ".join(names))
 
 
 # ------------------------------------------------------------ meta-training
@@ -376,7 +387,7 @@ def adapt(
     keeper.close()
     env.close()
     asked = {**asdict(chosen), "source": source, "seed": seed, "agents_per_task": n_agents, **numerics()}
-    trained_on = None if model is None else ", ".join(model.task_names)
+    trained_on = None if model is None else task_set_name(preset.env_id, model.task_names)
     seconds = time.perf_counter() - started
     write_results(
         output,
