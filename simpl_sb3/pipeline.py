@@ -15,9 +15,8 @@ import torch as th
 from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.utils import get_device
-from tqdm import tqdm
 
-from simpl_envs import KITCHEN_TASK_SETS, MAZE_TASK_SETS, GoalTask, random_goals
+from simpl_envs import KITCHEN_TASK_SETS, MAZE_TASK_SETS, random_goals
 from simpl_envs.maze_layout import PUBLISHED_LAYOUT
 from simpl_envs.maze_planner import plan_trajectories
 from simpl_sb3.adaptation import Adaptation
@@ -25,18 +24,17 @@ from simpl_sb3.config import AdaptationSettings, Preset
 from simpl_sb3.datasets import load_minari, read_settings, write_minari
 from simpl_sb3.demonstrations import Episode
 from simpl_sb3.errors import SettingsError
+from simpl_sb3.evaluation import RowKeeper
 from simpl_sb3.files import write_atomically
 from simpl_sb3.provenance import command_line, git_revision, machine, package_versions, plain
-from simpl_sb3.results import EpisodeRow, write_results
-from simpl_sb3.rollouts import FinishedEpisode
+from simpl_sb3.results import write_results
 from simpl_sb3.skill_extractor import SkillExtractor
 from simpl_sb3.skill_prior_pearl import SkillPriorPEARL
 from simpl_sb3.skills import SkillModel
-from simpl_sb3.trajectories import Trajectory, write_trajectories
+from simpl_sb3.trajectories import write_trajectories
 from simpl_sb3.vec_env import make_skill_vec_env
 
 MATMUL_PRECISION = "medium"  # bfloat16 products, float32 sums where the CPU has them: half an update's time, measured
-TRAJECTORY_EPISODES = (1, 2, 3, 21, 22, 23, 98, 99, 100)  # whose paths are kept for the figure of trajectories
 
 
 def new_folder(path: Path, overwrite: bool) -> Path:
@@ -301,49 +299,6 @@ def meta_train(
 
 
 # ------------------------------------------------------------ adaptation
-
-
-class RowKeeper:
-    """Turns adaptation's episodes into result rows, and keeps the paths of some of them."""
-
-    def __init__(
-        self,
-        template: Mapping[str, Any],
-        tasks: Sequence[Any],
-        seeds: Sequence[int],
-        total_episodes: int,
-        progress_bar: bool,
-    ) -> None:
-        self.template, self.tasks, self.seeds = template, tasks, seeds
-        self.rows: list[EpisodeRow] = []
-        self.paths: list[Trajectory] = []
-        self._env_steps = np.zeros(len(tasks), int)
-        self._bar = tqdm(total=total_episodes, unit="episode", disable=not progress_bar)
-
-    def __call__(self, agent: int, episode: int, finished: FinishedEpisode) -> None:
-        lived = finished.episode
-        self._env_steps[agent] += lived.env_steps
-        name = self.tasks[agent].name
-        self.rows.append(
-            EpisodeRow(
-                **self.template,
-                task=name,
-                seed=self.seeds[agent],
-                episode=episode,
-                env_steps=int(self._env_steps[agent]),
-                episode_return=lived.total_reward,
-                success=int(finished.success),
-            )
-        )
-        task = self.tasks[agent]
-        if episode in TRAJECTORY_EPISODES and lived.env_observations is not None and isinstance(task, GoalTask):
-            positions = np.concatenate([lived.observations[:1], lived.env_observations])[:, :2]
-            whose = (self.template["method"], name, self.seeds[agent], episode)
-            self.paths.append(Trajectory(*whose, finished.success, task.goal, positions, task.radius))
-        self._bar.update()
-
-    def close(self) -> None:
-        self._bar.close()
 
 
 @matmul_precision()

@@ -16,11 +16,11 @@ from simpl_sb3.skill_prior_pearl import SkillPriorPEARL
 from simpl_sb3.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.vec_env import SkillVecEnv, make_skill_vec_env
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
-TRAIN = tuple(LineTask(goal) for goal in (-8.0, -7.0, -6.0, -5.0, 5.0, 6.0, 7.0, 8.0))
-TEST = (LineTask(-7.5), LineTask(-5.5), LineTask(5.5), LineTask(7.5))
-LIMIT, HORIZON = 60, 5
+TRAIN = tuple(LineTask(goal) for goal in (-9.0, -8.0, -7.0, -6.0, 6.0, 7.0, 8.0, 9.0))
+TEST = (LineTask(-8.5), LineTask(-6.5), LineTask(6.5), LineTask(8.5))
+LIMIT, HORIZON, GAMMA = 80, 5, 0.95
 
 
 def line(number: int) -> SkillVecEnv:
