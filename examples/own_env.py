@@ -70,7 +70,7 @@ def demonstrations(n: int, rng: np.random.Generator) -> Iterator[Episode]:
         yield Episode(np.array([*observations, position]), np.array(actions))
 
 
-def main(output: Path = Path("own_env"), updates: int = 1000, timesteps: int = 3000, episodes: int = 30, seed: int = 0):
+def main(output: Path = Path("own_env"), updates: int = 1000, timesteps: int = 8000, episodes: int = 40, seed: int = 0):
     """Writes dataset and model into ``output``; prints how often unseen tasks are solved, before and after."""
     os.environ["MINARI_DATASETS_PATH"] = str(output.resolve())  # where Minari keeps datasets
     env, rng = PointEnv(), np.random.default_rng(seed)
@@ -81,7 +81,7 @@ def main(output: Path = Path("own_env"), updates: int = 1000, timesteps: int = 3
     skills = extractor.learn(updates, progress_bar=True)
 
     envs = make_skill_vec_env(PointEnv, skills, n_envs=len(env.train_tasks))
-    small = {"net_arch": (64, 64), "batch_size": 64, "tasks_per_update": (2, 6), "gradient_steps": 60}
+    small = {"net_arch": (64, 64), "batch_size": 64, "tasks_per_update": (2, 6), "gradient_steps": 100}
     model = SkillPriorPEARL("MlpPolicy", envs, seed=seed, **small).learn(timesteps, progress_bar=True)
     model.save(output / "model.zip")
 

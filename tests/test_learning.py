@@ -23,24 +23,26 @@ TEST = (LineTask(-8.5), LineTask(-6.5), LineTask(6.5), LineTask(8.5))
 LIMIT, HORIZON, GAMMA = 80, 5, 0.95
 
 
+SKILLS = straight_skills(OBSERVATIONS, ACTIONS, HORIZON)
+
+
 def line(number: int) -> SkillVecEnv:
-    skills = straight_skills(OBSERVATIONS, ACTIONS, HORIZON)
-    return make_skill_vec_env(LineEnv, skills, number, limit=LIMIT, train_tasks=TRAIN, seed=0)
+    return make_skill_vec_env(LineEnv, SKILLS, number, limit=LIMIT, train_tasks=TRAIN, seed=0)
 
 
 def successes(model: Any, tasks: Sequence[LineTask], number: int) -> float:
-    """Share of episodes in which a sampled skill sequence gets to the goal."""
+    """Share of episodes in which sampled skills get to the goal."""
     env = line(number * len(tasks))
     for i in range(env.num_envs):
         env.env_method("set_task", tasks[i % len(tasks)], indices=[i])
     observations = env.reset()
-    reached = np.zeros(env.num_envs, bool)
-    ended = np.zeros(env.num_envs, bool)
+    reached, ended = np.zeros(env.num_envs, bool), np.zeros(env.num_envs, bool)
+    state, starts = None, np.ones(env.num_envs, bool)
     for _ in range(LIMIT // HORIZON):
-        z, _ = model.predict(observations)
-        observations, _, dones, infos = env.step(z)
-        reached |= ~ended & dones & np.array([info["is_success"] for info in infos])
-        ended |= dones
+        z, state = model.predict(observations, state, starts)
+        observations, _, starts, infos = env.step(z)
+        reached |= ~ended & starts & np.array([info["is_success"] for info in infos])
+        ended |= starts
     assert ended.all()
     return float(reached.mean())
 
@@ -52,56 +54,60 @@ def test_skill_prior_sac_learns_a_task() -> None:
         "MlpPolicy",
         env,
         learning_rate=1e-3,
-        gradient_steps=4,
+        gradient_steps=2,
         batch_size=64,
+        gamma=GAMMA,
+        tau=0.02,
         n_steps=4,
         net_arch=(64, 64),
-        tau=0.02,
+        skill_kl_multiplier=0.02,
         seed=0,
         device="cpu",
     )
     before = successes(model, [LineTask(6.0)], 200)
-    model.learn(8_000)
-    assert before < 0.15
-    assert successes(model, [LineTask(6.0)], 200) > 0.85
+    model.learn(4_000)
+    assert before < 0.2
+    assert successes(model, [LineTask(6.0)], 200) > 0.9
 
 
 def test_skill_prior_pearl_learns_to_learn() -> None:
-    """The posterior knows which way to go; an unseen task is inferred from a few episodes and solved."""
+    """The posterior knows which way to go; unseen tasks are inferred from a few episodes, and solved."""
     model = SkillPriorPEARL(
         "MlpPolicy",
         line(len(TRAIN)),
         gradient_steps=40,
         batch_size=32,
+        gamma=GAMMA,
+        tau=0.02,
         net_arch=(64, 64),
         encoder_width=64,
         task_latent_dim=2,
         context_sizes=(4, 64),
         tasks_per_update=(2, 6),
-        tau=0.02,
         seed=0,
         device="cpu",
     )
     before = successes(model, TEST, 50)
-    model.learn(12_000)
-    results = {name: float(np.mean(values)) for name, values in model._results.items()}
-    assert before < 0.15
-    assert results["rollout/success_posterior"] > 0.6
+    model.learn(6_000)
+    assert before < 0.2
+    assert np.mean(model._results["rollout/success_posterior"]) > 0.8
 
-    later: dict[int, list[bool]] = {}
+    later: list[bool] = []
 
     def on_episode(agent: int, episode: int, finished: FinishedEpisode) -> None:
-        if episode > 15:
-            later.setdefault(agent, []).append(finished.success)
+        if episode > 10:
+            later.append(finished.success)
 
-    tasks = TEST * 2
+    tasks = TEST * 3
     model.adapt_tasks(
         line(len(tasks)),
         tasks,
         seed=0,
         on_episode=on_episode,
-        n_episodes=30,
+        n_episodes=25,
         n_exploration_episodes=10,
         initial_updates=50,
+        gamma=GAMMA,
     )
-    assert np.mean([np.mean(values) for values in later.values()]) > 0.7
+    assert len(later) == 15 * len(tasks)
+    assert np.mean(later) > 0.8

@@ -274,7 +274,7 @@ def draw_meta_training(runs: Mapping[str, Mapping[str, npt.NDArray[np.float64]]]
     """
     figure = Figure(figsize=(6.6, 3.9), layout="constrained")
     axes = figure.add_subplot()
-    kinds = (("posterior", BLUE, "task inferred"), ("exploration", GREY, "exploring, e from N(0, I)"))
+    kinds = (("posterior", BLUE, "task inferred"), ("exploration", GREY, "exploring"))
     for kind, colour, label in kinds:
         for index, columns in enumerate(runs.values()):
             known = ~np.isnan(columns[kind])
