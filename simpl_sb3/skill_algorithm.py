@@ -91,6 +91,10 @@ class SkillAlgorithm(OffPolicyAlgorithm):
         self.observation_space = wrapped.observation_space  # its bounds may differ from the demonstrations'
         super().set_env(wrapped, force_reset)
 
+    def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
+        """As in SB3, but never below 0: a meta-iteration overshoots, and a schedule would turn a rate negative."""
+        self._current_progress_remaining = max(0.0, 1.0 - num_timesteps / total_timesteps)
+
     @classmethod
     def _setting_names(cls) -> list[str]:
         names = inspect.signature(cls.__init__).parameters

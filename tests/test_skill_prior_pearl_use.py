@@ -194,6 +194,19 @@ def test_progress_bar(capsys: pytest.CaptureFixture[str]) -> None:
     assert make().learn(30, progress_bar=True).num_timesteps >= 30
 
 
+def test_a_schedule_never_goes_below_its_end() -> None:
+    """A meta-iteration lives through more skills than were asked for."""
+    seen: list[float] = []
+
+    def schedule(progress_remaining: float) -> float:
+        seen.append(progress_remaining)
+        return 1e-3 * progress_remaining
+
+    model = make(learning_rate=schedule).learn(3)
+    assert model.num_timesteps > 3
+    assert min(seen) == 0.0
+
+
 def test_tensorboard(tmp_path: Path) -> None:
     make(tensorboard_log=str(tmp_path)).learn(1)
     assert list(tmp_path.glob("SkillPriorPEARL_1/events*"))
