@@ -94,6 +94,10 @@ class TaskBatch:
     terminated: th.Tensor
     next_observations: th.Tensor
 
+    def as_one(self) -> "TaskBatch":
+        """The tasks' transitions laid one after the other, as the batch of a single agent, (1, T * B, ...)."""
+        return TaskBatch(**{name: value.flatten(0, 1).unsqueeze(0) for name, value in vars(self).items()})
+
 
 class TaskReplayBuffer:
     """

@@ -334,7 +334,7 @@ def adapt(
     tasks = [task for task in find_tasks(preset.env_id, test_tasks) for _ in range(n_agents)]
     model = SkillPriorPEARL.load(source, device=device) if method == "simpl" else None
     skills = model.skills if model is not None else SkillModel.load(source, device=device)
-    env = make_skill_vec_env(preset.env_id, skills, len(tasks), seed=seed)
+    env = make_skill_vec_env(preset.env_id, skills, len(tasks))  # Adaptation seeds it
     seeds = [seed + k for k in range(n_agents)] * (len(tasks) // n_agents)
     template = {"method": method, "preset": preset.name, "env": preset.env_id, "task_set": test_tasks.replace(":", "-")}
     keeper = RowKeeper(template, tasks, seeds, len(tasks) * chosen.n_episodes, progress_bar)

@@ -335,7 +335,7 @@ class SkillPriorPEARL(MetaSkillAlgorithm):
     def _draw_batch(self, tasks: np.ndarray, batch_size: int) -> TaskBatch:
         """Transitions of these tasks, laid one after the other as the one member's batch, (1, T * B, ...)."""
         batch = self.replay_buffer.sample(tasks, batch_size, self.gamma, self.n_steps, self.gamma_per_env_step)
-        return TaskBatch(**{name: value.flatten(0, 1).unsqueeze(0) for name, value in vars(batch).items()})
+        return batch.as_one()
 
     def _encode(self, tasks: np.ndarray) -> Gaussian:
         """q(e | context) for each task, from a context of its group's size."""

@@ -244,7 +244,7 @@ class SkillPriorSAC(SkillAlgorithm):
             metrics = update_agents(
                 self.policy,
                 self.optimizers,
-                TaskBatch(**{name: value.flatten(0, 1).unsqueeze(0) for name, value in vars(batch).items()}),
+                batch.as_one(),
                 skill_kl_target=self.skill_kl_target,
                 kl_clip=self.kl_clip,
                 tau=self.tau,

@@ -46,13 +46,16 @@ def make(kind: Kind, env: Any = None, **settings: Any) -> SkillAlgorithm:
     return kind("MlpPolicy", wrapped() if env is None else env, **(KINDS[kind] | settings))  # type: ignore[arg-type]
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[Kind, Path]:
+def save_each(folder: Path) -> dict[Kind, Path]:
     """A file of each kind, of a model that has learned a little."""
-    folder = tmp_path_factory.mktemp("models")
     for kind in KINDS:
         make(kind).learn(20).save(folder / kind.__name__)
     return {kind: folder / f"{kind.__name__}.zip" for kind in KINDS}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[Kind, Path]:
+    return save_each(tmp_path_factory.mktemp("models"))
 
 
 def rewrite(source: Path, target: Path, change: Callable[[dict[str, bytes]], None]) -> Path:

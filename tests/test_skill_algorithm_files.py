@@ -12,7 +12,7 @@ import pytest
 import torch as th
 from envs_for_tests import CountingEnv, LineEnv, LineTask, tiny_skills
 from stable_baselines3 import PPO
-from test_skill_algorithm import KINDS, Kind, both, make, rewrite, rewrite_data, wrapped
+from test_skill_algorithm import KINDS, Kind, both, make, rewrite, rewrite_data, save_each, wrapped
 
 from simpl_sb3.errors import EnvironmentSpecError, ModelFileError, SettingsError, SimplError
 from simpl_sb3.skill_prior_pearl import SkillPriorPEARL
@@ -22,11 +22,7 @@ from simpl_sb3.wrappers import SkillActionWrapper
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[Kind, Path]:
-    """A file of each kind, of a model that has learned a little."""
-    folder = tmp_path_factory.mktemp("models")
-    for kind in KINDS:
-        make(kind).learn(20).save(folder / kind.__name__)
-    return {kind: folder / f"{kind.__name__}.zip" for kind in KINDS}
+    return save_each(tmp_path_factory.mktemp("models"))
 
 
 # ---------------------------------------------------------------- what a file holds
