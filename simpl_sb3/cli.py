@@ -34,7 +34,7 @@ def collect(
     preset_name: Annotated[PresetName, tyro.conf.arg(name="preset")] = "maze-fast",
     dataset: str | None = None,
     trajectories: int | None = None,
-    noise: float = 0.0,
+    noise: float | None = None,
     output: Path | None = None,
     overwrite: bool = False,
     seed: int = 0,
@@ -47,7 +47,7 @@ def collect(
     :param preset_name: settings by name
     :param dataset: Minari id to write; the preset's by default
     :param trajectories: how many; the preset's number by default
-    :param noise: standard deviation of Gaussian noise on the actions
+    :param noise: standard deviation of the noise on the demonstrator's actions; the preset's by default
     :param output: folder of Minari datasets, instead of MINARI_DATASETS_PATH
     :param overwrite: replace an existing dataset
     :param seed: equal seeds give equal datasets
@@ -56,8 +56,9 @@ def collect(
     """
     chosen = preset(preset_name)
     number = at_least_one("trajectories", trajectories, chosen.n_trajectories)
+    settings = dict(chosen.collect) if noise is None else {**chosen.collect, "noise": noise}
     with pipeline.minari_folder(output):
-        path = pipeline.collect(chosen, number, noise, seed, dataset or chosen.dataset_id, overwrite, progress_bar)
+        path = pipeline.collect(chosen, number, settings, seed, dataset or chosen.dataset_id, overwrite, progress_bar)
     print(f"Demonstrations: {path}")
 
 

@@ -98,6 +98,7 @@ class Preset:
     :param n_trajectories: demonstrations
     :param skill_updates: updates of the skill extractor
     :param meta_timesteps: skills of meta-training
+    :param collect: of the environment's demonstrator: ``noise`` on its actions, and what else it takes
     :param extract: of ``SkillExtractor``
     :param meta_train: of ``SkillPriorPEARL``
     :param adapt: of ``AdaptationSettings``
@@ -112,6 +113,7 @@ class Preset:
     n_trajectories: int
     skill_updates: int
     meta_timesteps: int
+    collect: Mapping[str, Any] = field(default_factory=dict)
     extract: Mapping[str, Any] = field(default_factory=dict)
     meta_train: Mapping[str, Any] = field(default_factory=dict)
     adapt: Mapping[str, Any] = field(default_factory=dict)
@@ -159,6 +161,7 @@ PRESETS: dict[str, Preset] = {
         n_trajectories=3046,
         skill_updates=200_000,
         meta_timesteps=16_000_000,
+        collect={"noise": 0.0},
         extract=_PAPER_SKILLS,
         meta_train={
             **_PAPER_LEARNER,
@@ -192,7 +195,21 @@ PRESETS: dict[str, Preset] = {
         n_trajectories=3046,
         skill_updates=8_000,
         meta_timesteps=250_000,
+        collect={"noise": 0.0},
         extract={"kl_weight": 3e-2, "prior_temperature": 0.5},
+        spirl={"n_exploration_episodes": 0, "skill_kl_multiplier": 0.05},
+    ),
+    "kitchen-fast": Preset(
+        name="kitchen-fast",
+        env_id="SimplKitchen-v0",
+        dataset_id="simpl/kitchen-scripted-v0",
+        train_tasks="train",
+        test_tasks="target",
+        n_trajectories=1000,
+        skill_updates=8_000,
+        meta_timesteps=60_000,
+        collect={"noise": 0.1, "train_share": 0.5},
+        extract={"kl_weight": 5e-2},
         spirl={"n_exploration_episodes": 0, "skill_kl_multiplier": 0.05},
     ),
 }

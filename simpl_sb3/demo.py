@@ -84,7 +84,7 @@ def _train(chosen: Preset, folder: Path, seed: int, device: str, overwrite: bool
     """Demonstrations, skills and meta-training; the dataset stays in the demo's folder."""
     with pipeline.minari_folder(folder / "minari"):
         tqdm.write(f"1/3 {chosen.n_trajectories} demonstrations ...")
-        pipeline.collect(chosen, chosen.n_trajectories, 0.0, seed, chosen.dataset_id, overwrite, True)
+        pipeline.collect(chosen, chosen.n_trajectories, chosen.collect, seed, chosen.dataset_id, overwrite, True)
         tqdm.write(f"2/3 skills, {chosen.skill_updates} updates ...")
         skills = pipeline.extract(chosen.dataset_id, folder, chosen.extract, chosen.skill_updates, seed, device, True)
     tqdm.write(f"3/3 meta-training, {chosen.meta_timesteps} skills ...")

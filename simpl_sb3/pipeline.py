@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +17,7 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.utils import get_device
 
 from simpl_envs import KITCHEN_TASK_SETS, MAZE_TASK_SETS, random_goals
+from simpl_envs.kitchen_demonstrator import demonstrate
 from simpl_envs.maze_layout import PUBLISHED_LAYOUT
 from simpl_envs.maze_planner import plan_trajectories
 from simpl_sb3.adaptation import Adaptation
@@ -127,35 +128,62 @@ def minari_folder(path: Path | None) -> Iterator[None]:
                 os.environ["MINARI_DATASETS_PATH"] = before
 
 
+def _plan(n: int, seed: int, noise: float) -> Iterator[Episode]:
+    return (Episode(observations, actions) for observations, actions in plan_trajectories(n, seed, noise))
+
+
+def _script(n: int, seed: int, noise: float, train_share: float) -> Iterator[Episode]:
+    demonstrations = demonstrate(n, seed, train_share=train_share, noise=noise)
+    return (Episode(one.observations, one.actions) for one in demonstrations)
+
+
+DEMONSTRATORS: dict[str, tuple[Callable[..., Iterator[Episode]], str, str]] = {
+    "SimplMaze-v0": (
+        _plan,
+        "waypoint controller on shortest paths",
+        "Planned trajectories between random cells of the maze, without rewards or task labels.",
+    ),
+    "SimplKitchen-v0": (
+        _script,
+        "scripted arm with retries",
+        "Ordered sequences of four subtasks, none of them a target task, without rewards or task labels.",
+    ),
+}
+"""By environment: its demonstrator (n, seed, and the settings of ``Preset.collect``), how it works, what it shows."""
+
+
 def collect(
-    preset: Preset, n_trajectories: int, noise: float, seed: int, dataset_id: str, overwrite: bool, progress_bar: bool
+    preset: Preset,
+    n_trajectories: int,
+    settings: Mapping[str, Any],
+    seed: int,
+    dataset_id: str,
+    overwrite: bool,
+    progress_bar: bool,
 ) -> Path:
     """
     Write the environment's scripted demonstrations as a Minari dataset.
 
-    :param noise: standard deviation of the Gaussian noise on the planner's actions
+    :param settings: of the demonstrator: ``noise`` (standard deviation of the noise on its actions), and for the kitchen
+        ``train_share`` (share of demonstrations that show a training task; the others show any other order but a
+        target's)
     :return: the dataset's folder
     """
-    if not 0.0 <= noise < float("inf"):
-        raise SettingsError(f"noise is {noise}: expected a standard deviation, 0 or more.")
+    if not 0.0 <= settings["noise"] < float("inf"):
+        raise SettingsError(f"noise is {settings['noise']}: expected a standard deviation, 0 or more.")
     env = gym.make(preset.env_id)
     observation_space, action_space = env.observation_space, env.action_space
     env.close()
-    if preset.env_id != "SimplMaze-v0":
-        raise SettingsError(
-            f"There is no demonstrator for {preset.env_id} on the command line yet: expected a maze preset."
-        )
-    planned = plan_trajectories(n_trajectories, seed, noise)
-    trajectories = (Episode(observations, actions) for observations, actions in planned)
+    demonstrator, algorithm, description = DEMONSTRATORS[preset.env_id]
     return write_minari(
         dataset_id,
-        trajectories,
+        demonstrator(n_trajectories, seed, **settings),
         observation_space,  # type: ignore[arg-type]
         action_space,  # type: ignore[arg-type]
         overwrite=overwrite,
-        settings={"n_trajectories": n_trajectories, "noise": noise, "seed": seed, "env": preset.env_id},
-        description="Planned trajectories between random cells of the maze, without rewards or task labels.",
-        algorithm_name="waypoint controller on shortest paths",
+        settings={"n_trajectories": n_trajectories, **settings, "seed": seed, "env": preset.env_id},
+        description=description,
+        algorithm_name=algorithm,
         n_episodes=n_trajectories,
         progress_bar=progress_bar,
     )
