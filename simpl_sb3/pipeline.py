@@ -164,8 +164,8 @@ def collect(
     """
     Write the environment's scripted demonstrations as a Minari dataset.
 
-    :param settings: of the demonstrator: ``noise`` (standard deviation of the noise on its actions), and for the kitchen
-        ``train_share`` (share of demonstrations that show a training task; the others show any other order but a
+    :param settings: of the demonstrator: ``noise`` (standard deviation of the noise on its actions), and for the
+        kitchen ``train_share`` (share of demonstrations that show a training task; the others show any order but a
         target's)
     :return: the dataset's folder
     """
