@@ -101,6 +101,7 @@ class Preset:
     :param collect: of the environment's demonstrator: ``noise`` on its actions, and what else it takes
     :param extract: of ``SkillExtractor``
     :param meta_train: of ``SkillPriorPEARL``
+    :param meta_train_env: of the environment in meta-training, where it differs from the registered one
     :param adapt: of ``AdaptationSettings``
     :param spirl: of ``AdaptationSettings``, for the same agent without meta-training
     """
@@ -116,6 +117,7 @@ class Preset:
     collect: Mapping[str, Any] = field(default_factory=dict)
     extract: Mapping[str, Any] = field(default_factory=dict)
     meta_train: Mapping[str, Any] = field(default_factory=dict)
+    meta_train_env: Mapping[str, Any] = field(default_factory=dict)
     adapt: Mapping[str, Any] = field(default_factory=dict)
     spirl: Mapping[str, Any] = field(default_factory=dict)
 

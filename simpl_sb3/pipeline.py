@@ -301,7 +301,8 @@ def meta_train(
     started = time.perf_counter()
     check_device(device)
     tasks = find_tasks(preset.env_id, train_tasks)
-    env = make_skill_vec_env(preset.env_id, skills, n_envs or 2 * len(tasks), seed=seed, train_tasks=tasks)
+    n_envs = n_envs or 2 * len(tasks)
+    env = make_skill_vec_env(preset.env_id, skills, n_envs, seed=seed, train_tasks=tasks, **preset.meta_train_env)
     model = SkillPriorPEARL("MlpPolicy", env, seed=seed, device=device, verbose=verbose, **settings)
     model.set_logger(configure(str(output), ["csv", "tensorboard", *(["stdout"] if verbose else [])]))
     checkpoints = CheckpointCallback(max(1, total_timesteps // 5 // env.num_envs), str(output / "checkpoints"), "model")
@@ -313,6 +314,7 @@ def meta_train(
     asked = {
         **model._settings(),
         "preset": preset.name,
+        "env_settings": dict(preset.meta_train_env),
         "train_tasks": train_tasks,
         "skills": skills,
         "total_timesteps": total_timesteps,

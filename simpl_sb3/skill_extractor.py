@@ -60,6 +60,8 @@ class SkillExtractor:
     :param norm: "none", "batch" or "layer"
     :param prior_temperature: of the model that comes out, see ``SkillModel``
     :param normalize_observations: standardise observations by the training part's mean and standard deviation
+    :param min_observation_std: smallest standard deviation that is taken so, in the observations' units, so that noise
+        on what hardly moves is not blown up; below 1e-6 a number counts as constant
     :param kl_weight: beta, weight of KL(posterior || N(0, I)) against the actions' log likelihood summed over H and A
     :param batch_size: B, windows per update
     :param learning_rate: at the first update
@@ -87,6 +89,7 @@ class SkillExtractor:
         norm: str = "none",
         prior_temperature: float = 1.0,
         normalize_observations: bool = True,
+        min_observation_std: float = 1e-6,
         kl_weight: float = 1e-2,
         batch_size: int = 512,
         learning_rate: float = 2e-3,
@@ -136,7 +139,7 @@ class SkillExtractor:
         if normalize_observations:
             mean = self.train_data.observations.mean(axis=0, dtype=np.float64)
             std = self.train_data.observations.std(axis=0, dtype=np.float64)
-            self.model.set_observation_statistics(mean, np.where(std > 1e-6, std, 1.0))
+            self.model.set_observation_statistics(mean, np.where(std > 1e-6, np.maximum(std, min_observation_std), 1.0))
         self.model.to(self.device)
         fused = {"fused": True} if optimizer == "adam" else {}
         self.optimizer = OPTIMISERS[optimizer](self.model.parameters(), lr=learning_rate, **fused)
