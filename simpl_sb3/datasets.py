@@ -33,6 +33,7 @@ __all__ = [
     "WindowBatch",
     "check_dataset_id_is_free",
     "load_minari",
+    "open_minari",
     "read_settings",
     "spaces_match",
     "write_minari",
@@ -55,7 +56,7 @@ def load_minari(dataset: str | MinariDataset, horizon: int, observation_key: str
         or its spaces are no Boxes
     """
     if isinstance(dataset, str):
-        dataset = _open_minari(dataset)
+        dataset = open_minari(dataset)
     observation_space = _select_space(dataset, observation_key)
     action_space = check_space(dataset.id, "action", dataset.action_space)
     episodes = _read_episodes(dataset, observation_key, (observation_space.shape, action_space.shape))
@@ -64,7 +65,13 @@ def load_minari(dataset: str | MinariDataset, horizon: int, observation_key: str
     )
 
 
-def _open_minari(dataset_id: str) -> MinariDataset:
+def open_minari(dataset_id: str) -> MinariDataset:
+    """
+    Opens a dataset without building an environment; its episodes are not read yet.
+
+    :param dataset_id: Minari id of a dataset on this machine
+    :raises DatasetError: when it is missing or unreadable
+    """
     path = get_dataset_path(dataset_id) / "data"
     if not path.exists():
         known = ", ".join(sorted(minari.list_local_datasets())) or "none"
@@ -132,7 +139,7 @@ def read_settings(dataset_id: str) -> dict[str, Any]:
     :return: the settings that :func:`write_minari` recorded; empty for datasets that others wrote
     :raises DatasetError: when the dataset is missing or unreadable
     """
-    settings = _open_minari(dataset_id).storage.metadata.get(SETTINGS_KEY, "{}")
+    settings = open_minari(dataset_id).storage.metadata.get(SETTINGS_KEY, "{}")
     return dict(json.loads(settings))
 
 

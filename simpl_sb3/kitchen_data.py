@@ -19,13 +19,14 @@ import h5py
 import numpy as np
 from minari import MinariDataset
 
-from simpl_sb3.datasets import check_dataset_id_is_free, load_minari, write_minari
+from simpl_sb3.datasets import load_minari, open_minari, write_minari
 from simpl_sb3.demonstrations import Episode
 from simpl_sb3.errors import DatasetError
 
 __all__ = [
     "CONVERTED_DATASET_ID",
     "convert_kitchen_data",
+    "find_kitchen_data",
     "read_d4rl_kitchen",
     "read_minari_kitchen",
     "refuse_unconverted_kitchen",
@@ -49,8 +50,28 @@ STRAY_SHARE = 0.01
 """Share of rows that may exceed it by more, before the data is taken for something else than a kitchen."""
 
 
+def find_kitchen_data(source: str) -> Path | MinariDataset:
+    """
+    Where demonstrations are; they are not read yet.
+
+    :param source: an HDF5 file in D4RL's layout (its kitchen-mixed-v0 is
+        ``kitchen_microwave_kettle_bottomburner_light-v0.hdf5``), or the id of a Minari dataset on this machine
+        (``D4RL/kitchen/mixed-v2``)
+    :return: the file, or the open dataset, which is found even if MINARI_DATASETS_PATH changes
+    :raises DatasetError: when there is no such dataset
+    """
+    path = Path(source)
+    if path.is_file() or path.suffix in (".hdf5", ".h5"):
+        return path
+    try:
+        return open_minari(source)
+    except DatasetError as error:
+        expected = "expected an HDF5 file of D4RL, or what `minari download D4RL/kitchen/mixed-v2` fetches"
+        raise DatasetError(f"{error}; {expected}") from None
+
+
 def convert_kitchen_data(
-    source: str | Path,
+    source: str | Path | MinariDataset,
     dataset_id: str = CONVERTED_DATASET_ID,
     *,
     max_steps: int = MAX_STEPS,
@@ -61,8 +82,7 @@ def convert_kitchen_data(
     Writes human demonstrations as a Minari dataset that :func:`~simpl_sb3.datasets.load_minari` reads; whole, or not
     at all.
 
-    :param source: an HDF5 file of D4RL (``kitchen_mixed-v0.hdf5``), or the id of a Minari dataset on this machine
-        (``D4RL/kitchen/mixed-v2``)
+    :param source: as :func:`find_kitchen_data` takes or gives it
     :param dataset_id: of the new dataset
     :param max_steps: see :func:`read_d4rl_kitchen`
     :param overwrite: replace an existing dataset
@@ -70,16 +90,18 @@ def convert_kitchen_data(
     :return: the new dataset's folder
     :raises DatasetError: when the source is missing or not of either layout, or the id is taken
     """
-    check_dataset_id_is_free(dataset_id, overwrite)
-    is_file = str(source).endswith((".hdf5", ".h5")) or Path(source).is_file()
-    episodes = read_d4rl_kitchen(source, max_steps) if is_file else read_minari_kitchen(str(source))
+    found = source if isinstance(source, MinariDataset) else find_kitchen_data(str(source))
+    if isinstance(found, Path):
+        episodes, origin = read_d4rl_kitchen(found, max_steps), {"source": found.name, "max_steps": max_steps}
+    else:
+        episodes, origin = read_minari_kitchen(found), {"source": found.id}
     return write_minari(
         dataset_id,
         episodes,
         OBSERVATION_SPACE,
         ACTION_SPACE,
         overwrite=overwrite,
-        settings={"source": Path(source).name if is_file else str(source), "max_steps": max_steps},
+        settings={"env": "SimplKitchen-v0", **origin},
         description="Human demonstrations in the Franka kitchen, in the observations of SimplKitchen-v0.",
         n_episodes=len(episodes),
         progress_bar=progress_bar,
@@ -156,13 +178,16 @@ def _read_hdf5(path: Path) -> dict[str, np.ndarray]:
 
 def read_minari_kitchen(dataset: str | MinariDataset) -> list[Episode]:
     """
-    Demonstrations of a dataset such as ``D4RL/kitchen/mixed-v2``: Dict observations whose "observation" has 59 numbers.
+    Demonstrations of a dataset such as ``D4RL/kitchen/mixed-v2``: Dict observations whose "observation" has 59 numbers,
+    or these numbers alone.
 
     :param dataset: its id on this machine, or the open dataset
     :return: its demonstrations
     :raises DatasetError: when it is missing or unreadable, of another layout, or its numbers are no kitchen's
     """
-    loaded = load_minari(dataset, horizon=1, observation_key="observation")
+    opened = open_minari(dataset) if isinstance(dataset, str) else dataset
+    key = "observation" if isinstance(opened.observation_space, gym.spaces.Dict) else None
+    loaded = load_minari(opened, horizon=1, observation_key=key)
     shapes = loaded.observation_space.shape, loaded.action_space.shape
     if shapes != ((N_UNCONVERTED,), (N_ACTIONS,)):
         raise DatasetError(f"{loaded.id}: rows of shapes {shapes}, expected {((N_UNCONVERTED,), (N_ACTIONS,))}")
@@ -190,7 +215,8 @@ def refuse_unconverted_kitchen(dataset: MinariDataset, command: str) -> None:
     if shapes == ((N_UNCONVERTED,), (N_ACTIONS,)):
         raise DatasetError(
             f"{dataset.id}: observations of {N_UNCONVERTED} numbers, velocities among them; "
-            f"expected the {2 * N_POSITIONS} of SimplKitchen-v0: convert it with `{command}`"
+            f"expected the {2 * N_POSITIONS} of SimplKitchen-v0: "
+            f"convert it with `{command}`, and extract from {CONVERTED_DATASET_ID}"
         )
 
 

@@ -3,95 +3,30 @@
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
-import h5py
-import minari
 import numpy as np
 import pytest
-from minari.data_collector import EpisodeBuffer
-from minari.dataset.minari_storage import MinariStorage
-from minari.storage import get_dataset_path
+from kitchen_data_for_tests import MINARI_ID, d4rl_arrays, rows, write_hdf5, write_minari_kitchen
 
 from simpl_envs.kitchen import SimplKitchenEnv
-from simpl_envs.kitchen_physics import GOAL_HALF, RESET_POSITIONS
-from simpl_sb3.datasets import load_minari
+from simpl_envs.kitchen_physics import GOAL_HALF
+from simpl_sb3.datasets import load_minari, open_minari, read_settings
 from simpl_sb3.errors import DatasetError
 from simpl_sb3.kitchen_data import (
     ACTION_SPACE,
     CONVERTED_DATASET_ID,
     OBSERVATION_SPACE,
     convert_kitchen_data,
+    find_kitchen_data,
     read_d4rl_kitchen,
     read_minari_kitchen,
     refuse_unconverted_kitchen,
 )
-
-MINARI_ID = "D4RL/kitchen/mixed-v2"
 
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     (tmp_path / "minari").mkdir()
-
-
-def rows(n: int, first: int = 0) -> np.ndarray:
-    """Positions (n, 30) near the reset pose, whose joint 0 is the number of the row over 1000."""
-    positions = np.tile(RESET_POSITIONS, (n, 1))
-    positions[:, 0] = (first + np.arange(n)) / 1000
-    return positions
-
-
-def d4rl_arrays(n: int, terminals: list[int], timeouts: list[int] | None = None) -> dict[str, np.ndarray]:
-    """As in kitchen_mixed-v0.hdf5: the goal half is D4RL's own, action 0 the number of the row over 1000."""
-    actions = np.zeros((n, 9))
-    actions[:, 0] = np.arange(n) / 1000
-    arrays = {
-        "observations": np.concatenate([rows(n), np.full((n, 30), 0.3)], axis=1).astype(np.float32),
-        "actions": actions.astype(np.float32),
-        "rewards": np.zeros(n, dtype=np.float32),
-        "terminals": np.isin(np.arange(n), terminals),
-    }
-    return arrays if timeouts is None else {**arrays, "timeouts": np.isin(np.arange(n), timeouts)}
-
-
-def write_hdf5(path: Path, arrays: dict[str, Any]) -> Path:
-    with h5py.File(path, "w") as file:
-        for key, array in arrays.items():
-            file[key] = array
-        file["infos/goal"] = np.zeros(3)
-    return path
-
-
-def write_minari_kitchen(lengths: list[int], n_numbers: int = 59) -> None:
-    """As D4RL/kitchen/mixed-v2: Dict observations in float64, unbounded, with the goals beside them."""
-    goals = gym.spaces.Dict({"kettle": gym.spaces.Box(-np.inf, np.inf, (7,), np.float64)})
-    box = gym.spaces.Box(-np.inf, np.inf, (n_numbers,), np.float64)
-    space = gym.spaces.Dict({"observation": box, "achieved_goal": goals, "desired_goal": goals})
-    folder = get_dataset_path(MINARI_ID) / "data"
-    folder.mkdir(parents=True)
-    storage = MinariStorage.new(folder, space, gym.spaces.Box(-1.0, 1.0, (9,), np.float64))
-    storage.update_metadata({"dataset_id": MINARI_ID, "minari_version": minari.__version__})
-    buffers = []
-    for length in lengths:
-        positions = rows(length + 1)
-        velocities = np.full((length + 1, n_numbers - 30), 77.0)
-        parts = [positions[:, :9], velocities[:, :9], positions[:, 9:], velocities[:, 9:]]
-        reached = {"kettle": positions[:, 23:]}
-        buffers.append(
-            EpisodeBuffer(
-                observations={
-                    "observation": np.concatenate(parts, axis=1),
-                    "achieved_goal": reached,
-                    "desired_goal": reached,
-                },
-                actions=np.full((length, 9), 0.5),
-                rewards=np.zeros(length),
-                terminations=np.arange(length) == length - 1,
-                truncations=np.zeros(length, dtype=bool),
-            )
-        )
-    storage.update_episodes(buffers)
 
 
 def spans(path: Path, **arguments: int) -> list[tuple[int, int, int, int]]:
@@ -200,16 +135,32 @@ def test_both_layouts_are_converted_by_one_command(tmp_path: Path) -> None:
 
 
 def test_bad_minari_datasets() -> None:
-    with pytest.raises(DatasetError, match="no Minari dataset"):
+    with pytest.raises(DatasetError, match=r"no Minari dataset .*expected .*`minari download D4RL/kitchen/mixed-v2`"):
         convert_kitchen_data(MINARI_ID)
     write_minari_kitchen([15], n_numbers=58)
     with pytest.raises(DatasetError, match=r"\(58,\).*expected .*59"):
         convert_kitchen_data(MINARI_ID)
 
 
-def test_an_unconverted_dataset_is_refused_by_name_of_the_command() -> None:
+def test_a_source_is_found_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And converted into another folder of datasets, with what it shows and where it comes from."""
     write_minari_kitchen([15])
-    with pytest.raises(DatasetError, match=r"59 numbers.*convert it with `simpl-sb3 convert x`"):
-        refuse_unconverted_kitchen(minari.load_dataset(MINARI_ID), "simpl-sb3 convert x")
+    path = write_hdf5(tmp_path / "kitchen.h5", d4rl_arrays(15, terminals=[14]))
+    found = find_kitchen_data(MINARI_ID), find_kitchen_data(str(path))
+    assert found[1] == path
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "elsewhere"))
+    for source, asked in zip(found, ({"source": MINARI_ID}, {"source": "kitchen.h5", "max_steps": 280}), strict=True):
+        convert_kitchen_data(source, overwrite=True)
+        assert read_settings(CONVERTED_DATASET_ID) == {"env": "SimplKitchen-v0", **asked}
+    assert not (tmp_path / "minari" / "simpl").exists()
+
+
+@pytest.mark.parametrize("as_box", [False, True])
+def test_an_unconverted_dataset_is_refused_by_name_of_the_command(as_box: bool) -> None:
+    write_minari_kitchen([15], as_box=as_box)
+    with pytest.raises(DatasetError, match=r"59 numbers.*`simpl-sb3 convert x`.*extract from simpl/kitchen-human-v0"):
+        refuse_unconverted_kitchen(open_minari(MINARI_ID), "simpl-sb3 convert x")
     convert_kitchen_data(MINARI_ID)
-    refuse_unconverted_kitchen(minari.load_dataset(CONVERTED_DATASET_ID), "")
+    refuse_unconverted_kitchen(open_minari(CONVERTED_DATASET_ID), "")
+    with pytest.raises(DatasetError, match=r"\(60,\).*expected .*59"):
+        convert_kitchen_data(CONVERTED_DATASET_ID, overwrite=True)
