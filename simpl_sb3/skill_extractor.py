@@ -62,6 +62,8 @@ class SkillExtractor:
     :param normalize_observations: standardise observations by the training part's mean and standard deviation
     :param min_observation_std: smallest standard deviation that is taken so, in the observations' units, so that noise
         on what hardly moves is not blown up; below 1e-6 a number counts as constant
+    :param observation_noise: standard deviation of the noise on standardised observations while learning, so that
+        skills and prior bear states a little off the demonstrations
     :param kl_weight: beta, weight of KL(posterior || N(0, I)) against the actions' log likelihood summed over H and A
     :param batch_size: B, windows per update
     :param learning_rate: at the first update
@@ -90,6 +92,7 @@ class SkillExtractor:
         prior_temperature: float = 1.0,
         normalize_observations: bool = True,
         min_observation_std: float = 1e-6,
+        observation_noise: float = 0.0,
         kl_weight: float = 1e-2,
         batch_size: int = 512,
         learning_rate: float = 2e-3,
@@ -106,14 +109,16 @@ class SkillExtractor:
                 f"learning_rate_decay and optimizer are {learning_rate_decay!r} and {optimizer!r}, "
                 f"expected one of {DECAYS} and one of {tuple(OPTIMISERS)}"
             )
-        if min(horizon, skill_dim, batch_size) < 1 or not 0.0 <= validation_fraction < 1.0 or kl_weight < 0.0:
+        whole, real = min(horizon, skill_dim, batch_size), min(kl_weight, observation_noise)
+        if whole < 1 or not 0.0 <= validation_fraction < 1.0 or real < 0.0:
             raise SettingsError(
                 f"given horizon {horizon}, skill_dim {skill_dim}, batch_size {batch_size}, validation_fraction "
-                f"{validation_fraction}, kl_weight {kl_weight}; expected at least 1, 1, 1, 0 (below 1) and 0"
+                f"{validation_fraction}, kl_weight {kl_weight}, observation_noise {observation_noise}; "
+                "expected at least 1, 1, 1, 0 (below 1), 0 and 0"
             )
         self.device = get_device(device)
         self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
-        self.batch_size, self.kl_weight = batch_size, kl_weight
+        self.batch_size, self.kl_weight, self.observation_noise = batch_size, kl_weight, observation_noise
         self.learning_rate, self.learning_rate_decay = learning_rate, learning_rate_decay
         self.folder = None if folder is None else Path(folder)
         self.verbose = verbose
@@ -223,6 +228,9 @@ class SkillExtractor:
         """
         model = self.model
         observations = model.standardise(th.from_numpy(windows.observations).to(self.device))  # (B, H + 1, O)
+        if model.training and self.observation_noise > 0.0:
+            blur = th.randn(observations.shape, generator=noise, device=self.device)
+            observations = observations + self.observation_noise * blur
         actions = model.scale_actions(th.from_numpy(windows.actions).to(self.device))  # (B, H, A)
         mean, std = model.encoder(observations, actions)  # (B, Z)
         prior_mean, prior_std = model.prior_head(model.prior_net(observations[:, 0]))  # (B, Z)
