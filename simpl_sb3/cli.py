@@ -8,9 +8,11 @@ from typing import Annotated, Literal
 import tyro
 
 from simpl_sb3 import pipeline
-from simpl_sb3.config import PRESETS, AdaptationSettings, parse_overrides, preset
+from simpl_sb3.config import PRESETS, AdaptationSettings, Preset, parse_overrides, preset
+from simpl_sb3.datasets import read_settings
 from simpl_sb3.demo import demo
 from simpl_sb3.errors import SettingsError, SimplError
+from simpl_sb3.kitchen_data import CONVERTED_DATASET_ID, MAX_STEPS, convert_kitchen_data, find_kitchen_data
 from simpl_sb3.report import make_report
 from simpl_sb3.skill_extractor import SkillExtractor
 from simpl_sb3.skill_prior_pearl import SkillPriorPEARL
@@ -28,6 +30,19 @@ def at_least_one(name: str, number: int | None, default: int) -> int:
     if number is not None and number < 1:
         raise SettingsError(f"--{name} is {number}: expected at least 1.")
     return default if number is None else number
+
+
+def check_preset_fits(chosen: Preset, dataset_id: str) -> None:
+    """
+    :raises SettingsError: for a dataset that was made for the environment of other presets
+    """
+    env_id = read_settings(dataset_id).get("env")
+    fitting = [name for name, one in PRESETS.items() if one.env_id == env_id]
+    if fitting and chosen.name not in fitting:
+        raise SettingsError(
+            f"{dataset_id} was made for {env_id}, preset {chosen.name} is for {chosen.env_id}: "
+            f"expected --preset {' or '.join(fitting)}."
+        )
 
 
 def collect(
@@ -62,6 +77,39 @@ def collect(
     print(f"Demonstrations: {path}")
 
 
+def convert(
+    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")],
+    dataset: str = CONVERTED_DATASET_ID,
+    max_steps: int = MAX_STEPS,
+    output: Path | None = None,
+    overwrite: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    progress_bar: bool = True,
+) -> None:
+    """
+    Convert human demonstrations in the kitchen into the observations of SimplKitchen, as a Minari dataset.
+
+    They come from Minari: pip install "minari[hf]", then minari download D4RL/kitchen/mixed-v2. Or they are the HDF5
+    file of D4RL's kitchen-mixed-v0, kitchen_microwave_kettle_bottomburner_light-v0.hdf5. Then: simpl-sb3 extract
+    --preset kitchen-paper --dataset simpl/kitchen-human-v0
+
+    :param source: a Minari dataset on this machine, such as D4RL/kitchen/mixed-v2, or an HDF5 file of D4RL
+    :param dataset: Minari id to write
+    :param max_steps: where an HDF5 file's longer runs are split, env steps
+    :param output: folder of Minari datasets to write to, instead of MINARI_DATASETS_PATH, where sources are looked for
+    :param overwrite: replace an existing dataset
+    :param seed: not used: nothing is random
+    :param device: not used
+    :param progress_bar: show one
+    """
+    longest = at_least_one("max-steps", max_steps, MAX_STEPS)
+    found = find_kitchen_data(source)
+    with pipeline.minari_folder(output):
+        path = convert_kitchen_data(found, dataset, max_steps=longest, overwrite=overwrite, progress_bar=progress_bar)
+    print(f"Demonstrations: {path}")
+
+
 def extract(
     output: Path,
     preset_name: Annotated[PresetName, tyro.conf.arg(name="preset")] = "maze-fast",
@@ -90,7 +138,9 @@ def extract(
     asked = {**chosen.extract, **parse_overrides(settings, SkillExtractor.__init__, more=("observation_key",))}
     folder = pipeline.new_folder(output, overwrite)
     updates = at_least_one("total-updates", total_updates, chosen.skill_updates)
-    path = pipeline.extract(dataset or chosen.dataset_id, folder, asked, updates, seed, device, progress_bar)
+    dataset_id = dataset or chosen.dataset_id
+    check_preset_fits(chosen, dataset_id)
+    path = pipeline.extract(dataset_id, folder, asked, updates, seed, device, progress_bar)
     print(f"Skills: {path}")
 
 
@@ -162,7 +212,7 @@ def adapt(
     Adapt to unseen tasks, and write one row per episode.
 
     :param source: a model of meta-train for simpl, a file of skills for spirl
-    :param output: CSV to write; a JSON and the paths of some episodes (.npz) get the same name
+    :param output: CSV to write; a JSON and what the episodes were like (.npz) get the same name
     :param method: simpl adapts a meta-trained model; spirl learns from the same skills without one
     :param preset_name: settings by name
     :param tasks: a task set by name, or random:N:SEED for N random goals of a maze; the preset's test tasks by default
@@ -176,7 +226,7 @@ def adapt(
     """
     chosen = preset(preset_name)
     asked = {**(chosen.adapt if method == "simpl" else chosen.spirl), **parse_overrides(settings, AdaptationSettings)}
-    path = pipeline.adapt(
+    pipeline.adapt(
         chosen,
         source,
         output,
@@ -190,7 +240,7 @@ def adapt(
         progress_bar=progress_bar,
         variant=variant,
     )
-    print(f"Results: {path}")
+    print(f"Results: {output}")
 
 
 def report(
@@ -220,6 +270,7 @@ def report(
 
 VERBS: dict[str, Callable[..., None]] = {
     "collect": collect,
+    "convert": convert,
     "extract": extract,
     "meta-train": meta_train,
     "adapt": adapt,

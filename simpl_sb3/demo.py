@@ -55,21 +55,20 @@ def demo(
         tqdm.write(
             f"{method}: {n_episodes} episodes on each of the {chosen.test_tasks} tasks, which no training saw ..."
         )
-        results.append(
-            pipeline.adapt(
-                chosen,
-                trained / source,
-                folder / f"{method}.csv",
-                asked[method],
-                method=method,
-                test_tasks=chosen.test_tasks,
-                n_agents=1,
-                seed=seed,
-                device=device,
-                overwrite=overwrite,
-                progress_bar=True,
-                variant="demo",
-            )
+        results.append(folder / f"{method}.csv")
+        pipeline.adapt(
+            chosen,
+            trained / source,
+            results[-1],
+            asked[method],
+            method=method,
+            test_tasks=chosen.test_tasks,
+            n_agents=1,
+            seed=seed,
+            device=device,
+            overwrite=overwrite,
+            progress_bar=True,
+            variant="demo",
         )
     progress = [trained / "progress.csv"] if (trained / "progress.csv").exists() else []
     paths = [result.with_suffix(".npz") for result in results]

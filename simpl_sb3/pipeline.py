@@ -22,17 +22,18 @@ from simpl_envs.maze_layout import PUBLISHED_LAYOUT
 from simpl_envs.maze_planner import plan_trajectories
 from simpl_sb3.adaptation import Adaptation
 from simpl_sb3.config import AdaptationSettings, Preset
-from simpl_sb3.datasets import load_minari, read_settings, write_minari
+from simpl_sb3.datasets import load_minari, open_minari, read_settings, write_minari
 from simpl_sb3.demonstrations import Episode
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.evaluation import RowKeeper
 from simpl_sb3.files import write_atomically
+from simpl_sb3.kitchen_data import refuse_unconverted_kitchen
 from simpl_sb3.provenance import command_line, git_revision, machine, package_versions, plain
 from simpl_sb3.results import write_results
 from simpl_sb3.skill_extractor import SkillExtractor
 from simpl_sb3.skill_prior_pearl import SkillPriorPEARL
 from simpl_sb3.skills import SkillModel
-from simpl_sb3.trajectories import write_trajectories
+from simpl_sb3.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.vec_env import make_skill_vec_env
 
 MATMUL_PRECISION = "medium"  # bfloat16 products, float32 sums where the CPU has them: half an update's time, measured
@@ -53,7 +54,7 @@ def new_folder(path: Path, overwrite: bool) -> Path:
 
 def new_results(path: Path, overwrite: bool) -> Path:
     """
-    A CSV that may be written, with a JSON and paths (.npz) of the same name; asked before the work, not after it.
+    A CSV that may be written, with a JSON and an .npz of the same name; asked before the work, not after it.
 
     :raises SettingsError: for another ending, or a file that exists, unless it may be overwritten
     """
@@ -200,13 +201,16 @@ def extract(
 ) -> Path:
     """
     Extract skills from a Minari dataset into ``output/skills.safetensors``.
+    :raises DatasetError: also for kitchen data that has not been converted, before anything is written
 
     :param settings: of ``SkillExtractor``, and ``observation_key`` for Dict observations
     """
     started = time.perf_counter()
     check_device(device)
     settings = dict(settings)
-    dataset = load_minari(dataset_id, settings.get("horizon", 10), settings.pop("observation_key", None))
+    opened = open_minari(dataset_id)
+    refuse_unconverted_kitchen(opened, f"simpl-sb3 convert {dataset_id}")
+    dataset = load_minari(opened, settings.get("horizon", 10), settings.pop("observation_key", None))
     extractor = SkillExtractor(dataset, folder=output, seed=seed, device=device, **settings)
     skills = extractor.learn(total_updates, checkpoint_interval=max(1, total_updates // 4), progress_bar=progress_bar)
     path = output / "skills.safetensors"
@@ -346,10 +350,10 @@ def adapt(
     overwrite: bool,
     progress_bar: bool,
     variant: str = "",
-) -> Path:
+) -> list[SkillPriorSAC]:
     """
-    Adapt to every task of a set, and write one row per episode into ``output``, with a JSON and the kept paths (.npz)
-    beside it.
+    Adapt to every task of a set, and write one row per episode into ``output``, beside it a JSON and an ``.npz``: paths
+    through the maze of some episodes, or subtasks completed in each.
 
     :param source: a meta-trained model for the method "simpl", skills for "spirl"
     :param output: the CSV
@@ -358,6 +362,7 @@ def adapt(
     :param variant: what is special about this run, in a word or two
     """
     started = time.perf_counter()
+    :return: the adapted agents, by task, then by seed
     check_device(device)
     new_results(output, overwrite)
     chosen = AdaptationSettings(**settings)
@@ -368,7 +373,7 @@ def adapt(
     seeds = [seed + k for k in range(n_agents)] * (len(tasks) // n_agents)
     template = {"method": method, "preset": preset.name, "env": preset.env_id, "task_set": test_tasks.replace(":", "-")}
     keeper = RowKeeper(template, tasks, seeds, len(tasks) * chosen.n_episodes, progress_bar)
-    Adaptation(env, tasks, skills, None if model is None else model.policy, chosen, seed, keeper).run()
+    agents = Adaptation(env, tasks, skills, None if model is None else model.policy, chosen, seed, keeper).run()
     keeper.close()
     env.close()
     asked = {**asdict(chosen), "source": source, "seed": seed, "agents_per_task": n_agents, **numerics()}
@@ -383,6 +388,5 @@ def adapt(
         wall_time_s=seconds,
         overwrite=overwrite,
     )
-    if keeper.paths:
-        write_trajectories(output.with_suffix(".npz"), keeper.paths, overwrite=overwrite)
-    return output
+    keeper.write_kept(output.with_suffix(".npz"), overwrite)
+    return agents

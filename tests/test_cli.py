@@ -1,14 +1,20 @@
 """The command ``simpl-sb3``: help, one line per error, and every verb once, from demonstrations to a report."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from kitchen_data_for_tests import MINARI_ID, d4rl_arrays, write_hdf5, write_minari_kitchen
 
-from simpl_sb3 import PRETRAINED, SkillModel, SkillPriorPEARL
+from simpl_envs import KITCHEN_TASK_SETS
+from simpl_envs.tasks import completed_subtasks
+from simpl_sb3 import PRETRAINED, SkillModel, SkillPriorPEARL, load_minari
 from simpl_sb3.cli import VERBS, main
+from simpl_sb3.pipeline import minari_folder
 from simpl_sb3.results import read_results
 
 MODEL = str(PRETRAINED / "maze-fast" / "model.zip")
@@ -36,7 +42,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_help_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--help") == 0
     text = capsys.readouterr().out
-    assert set(VERBS) == {"collect", "extract", "meta-train", "adapt", "report", "demo"}
+    assert set(VERBS) == {"collect", "convert", "extract", "meta-train", "adapt", "report", "demo"}
     assert all(verb in text for verb in VERBS)
 
 
@@ -62,6 +68,7 @@ def test_python_m() -> None:
         ["collect", "--trajectorys", "3"],
         ["collect", "--trajectories", "many"],
         ["collect", "--progress"],
+        ["convert"],
         ["extract"],
         ["adapt", "--from", MODEL, "--output", "rows.csv", "--method", "sac"],
         ["practise"],
@@ -79,6 +86,9 @@ ERRORS = {
     "collect --noise -1 --output data": "expected a standard deviation",
     "collect --dataset nonsense/ --output data": "dataset id is 'nonsense/'",
     "collect --preset maze": "No preset 'maze': expected one of",
+    "convert no/such-v0 --output data": "expected an HDF5 file of D4RL, or what `minari download",
+    "convert missing.hdf5 --output data": "missing.hdf5: cannot be read as HDF5",
+    "convert missing.hdf5 --max-steps 0": "--max-steps is 0: expected at least 1",
     "extract --output skills --dataset no/such-v0": "no Minari dataset 'no/such-v0'",
     "extract --output skills --set horizen=3": "expected name=value with one of the names horizon",
     "extract --output skills --set horizon=long": "expected int",
@@ -146,6 +156,100 @@ def test_errors_of_the_file_system_are_one_line_too(folder: Path, capsys: pytest
     assert capsys.readouterr().err.count("\n") == 1
 
 
+# ------------------------------------------------------------ the kitchen's demonstrations
+
+SMALL = [word for name in ("encoder", "decoder", "prior") for word in ("--set", f"{name}_hidden=[16,16]")]
+
+
+@pytest.fixture
+def human_data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of datasets that holds human demonstrations as Minari has them, and nothing else."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(folder / "data"))
+    write_minari_kitchen([15, 30])
+    return folder
+
+
+def test_both_layouts_are_converted(human_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_hdf5(human_data / "kitchen.hdf5", d4rl_arrays(60, terminals=[29]))
+    assert run("convert", MINARI_ID) == 0
+    assert run("convert", "kitchen.hdf5", "--dataset", "own/kitchen-v0", "--max-steps", 20, "--no-progress-bar") == 0
+    assert "data/own/kitchen-v0" in capsys.readouterr().out
+    assert load_minari("simpl/kitchen-human-v0", horizon=10).observation_space.shape == (60,)
+    assert load_minari("own/kitchen-v0", horizon=1).n_episodes == 4  # 20 + 9 env steps, twice
+    assert run("convert", MINARI_ID) == 2
+    assert "exists" in capsys.readouterr().err
+    assert run("convert", MINARI_ID, "--overwrite") == 0
+
+
+def test_converted_into_another_folder(human_data: Path) -> None:
+    assert run("convert", MINARI_ID, "--output", "elsewhere") == 0
+    assert not (human_data / "data" / "simpl").exists()
+    with minari_folder(human_data / "elsewhere"):
+        assert load_minari("simpl/kitchen-human-v0", horizon=10).n_episodes == 2
+
+
+def test_what_cannot_be_converted_leaves_nothing(human_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_hdf5(human_data / "other.hdf5", {**d4rl_arrays(20, [19]), "actions": np.zeros((20, 8))})
+    before = sorted(human_data.rglob("*"))
+    for command, message in (
+        ("convert other.hdf5 --output elsewhere", "other.hdf5: rows of shapes {'actions': (8,)}"),
+        (f"convert {MINARI_ID} --output elsewhere --dataset nonsense/", "dataset id is 'nonsense/'"),
+    ):
+        assert run(*command.split()) == 2
+        output, error = capsys.readouterr()
+        assert message in error
+        assert (output, error.count("\n")) == ("", 1)
+        assert sorted(human_data.rglob("*")) == before
+
+
+def test_skills_of_unconverted_data_are_refused(human_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And the very command that the refusal names converts it."""
+    extract = ("extract", "--preset", "kitchen-fast", "--output", "skills", "--total-updates", 2, "--device", "cpu")
+    quiet = (*SMALL, "--no-progress-bar")
+    for key in ((), ("--set", "observation_key=observation")):
+        assert run(*extract, "--dataset", MINARI_ID, *key, *quiet) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        assert "observations of 59 numbers" in error
+    assert not (human_data / "skills").exists()
+    command = re.search("`simpl-sb3 (convert .*)`, and extract from (.*)", error)
+    assert command
+    assert run(*command[1].split()) == 0
+    assert run(*extract, "--dataset", command[2], *quiet) == 0
+    assert SkillModel.load(human_data / "skills" / "skills.safetensors").observation_space.shape == (60,)
+
+
+def test_a_preset_and_a_dataset_of_different_environments(human_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("convert", MINARI_ID)
+    assert run("extract", "--dataset", "simpl/kitchen-human-v0", "--output", "skills") == 2
+    expected = "was made for SimplKitchen-v0, preset maze-fast is for SimplMaze-v0: expected --preset kitchen-"
+    assert expected in capsys.readouterr().err
+    assert not (human_data / "skills").exists()
+
+
+def test_collect_in_the_kitchen(folder: Path) -> None:
+    """Without any target task's order, and equal to the bit for equal seeds."""
+    collect = ("collect", "--preset", "kitchen-fast", "--output", "data", "--no-progress-bar")
+    assert run(*collect, "--trajectories", 2) == 0
+    assert run(*collect, "--trajectories", 1, "--dataset", "own/again-v0", "--seed", 0) == 0
+    assert run(*collect, "--trajectories", 1, "--dataset", "own/other-v0", "--seed", 1) == 0
+    with minari_folder(folder / "data"):
+        shown, again, other = (
+            load_minari(name, horizon=10) for name in ("simpl/kitchen-scripted-v0", "own/again-v0", "own/other-v0")
+        )
+    assert (shown.n_episodes, shown.observation_space.shape, shown.action_space.shape) == (2, (60,), (9,))
+    targets = {task.subtasks for task in KITCHEN_TASK_SETS["target"]}
+    for index in range(2):
+        complete = completed_subtasks(shown.episode(index).observations)
+        order = sorted(np.flatnonzero(complete.any(axis=0)).tolist(), key=lambda k: complete[:, k].argmax())
+        assert len(order) == 4
+        assert tuple(order) not in targets
+    for name in ("observations", "actions"):
+        first = getattr(shown.episode(0), name)
+        np.testing.assert_array_equal(first, getattr(again.episode(0), name))
+        assert not np.array_equal(first[:10], getattr(other.episode(0), name)[:10])
+
+
 # ------------------------------------------------------------ from demonstrations to a report
 
 
@@ -154,8 +258,7 @@ def test_every_verb_once(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert run("collect", "--trajectories", 40, "--output", "data", *quiet) == 0
     assert run("collect", "--trajectories", 40, "--output", "data", *quiet) == 2  # it is there
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(folder / "data"))
-    small = [word for name in ("encoder", "decoder", "prior") for word in ("--set", f"{name}_hidden=[16,16]")]
-    assert run("extract", "--output", "skills", "--total-updates", 20, "--device", "cpu", *small, *quiet) == 0
+    assert run("extract", "--output", "skills", "--total-updates", 20, "--device", "cpu", *SMALL, *quiet) == 0
     assert SkillModel.load(folder / "skills" / "skills.safetensors").horizon == 10
 
     skills = ("--skills", "skills/skills.safetensors", "--output", "model", "--device", "cpu")

@@ -108,6 +108,19 @@ def test_rewards_in_order_only() -> None:
     assert (rewards.shape, terminated.shape) == ((0,), (0,))
 
 
+def test_steps_of_completion() -> None:
+    task = SubtaskSequence.from_name("5021")
+    steps = [(), (0,), (0, 5), (0, 5, 1), (), (1, 6), (2,), (1,), ()]
+    observations = np.stack([observation(*complete) for complete in steps])
+    completed, paid = task.completion_steps(observations)
+    assert completed.tolist() == [2, 4, 7, 0, 0, 3, 6]
+    assert paid.tolist() == [3, 3, 7, 8]
+    completed, paid = task.completion_steps(observations[:6])
+    assert (completed.tolist(), paid.tolist()) == ([2, 4, 0, 0, 0, 3, 6], [3, 3, 0, 0])
+    completed, paid = task.completion_steps(observations[:0])
+    assert (completed.tolist(), paid.tolist()) == ([0] * 7, [0] * 4)
+
+
 # One kitchen
 
 

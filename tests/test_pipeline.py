@@ -12,7 +12,16 @@ import pytest
 from envs_for_tests import ACTIONS, OBSERVATIONS, tiny_skills
 
 from simpl_envs import KITCHEN_TASK_SETS, MAZE_TASK_SETS, PUBLISHED_LAYOUT
-from simpl_sb3 import PRETRAINED, Episode, SimplError, SkillModel, SkillPriorPEARL, preset, write_minari
+from simpl_sb3 import (
+    PRETRAINED,
+    Episode,
+    SimplError,
+    SkillModel,
+    SkillPriorPEARL,
+    SkillPriorSAC,
+    preset,
+    write_minari,
+)
 from simpl_sb3.errors import EnvironmentSpecError, ModelFileError, SettingsError, SkillMismatchError
 from simpl_sb3.pipeline import (
     EpochClock,
@@ -38,7 +47,7 @@ def meta_train_quickly(skills: Path, output: Path, **changes: Any) -> Path:
     return meta_train(FAST, skills, output, settings, **arguments | changes)
 
 
-def adapt_quickly(source: Path, output: Path, **changes: Any) -> Path:
+def adapt_quickly(source: Path, output: Path, **changes: Any) -> list[SkillPriorSAC]:
     arguments: dict[str, Any] = {"method": "simpl", "test_tasks": "random:2:0", "n_agents": 1, "seed": 0}
     arguments |= {"device": "cpu", "overwrite": False, "progress_bar": False}
     settings = changes.pop("settings", {"n_episodes": 1, "n_exploration_episodes": 1, "initial_updates": 1})
@@ -155,7 +164,7 @@ def test_skills_of_other_spaces_are_refused_before_anything_is_written(line_skil
 
 def test_files_of_another_kind_are_refused_before_anything_is_written(line_skills: Path, tmp_path: Path) -> None:
     model = PRETRAINED / "maze-fast" / "model.zip"
-    refused: list[Callable[[], Path]] = [
+    refused: list[Callable[[], object]] = [
         lambda: meta_train_quickly(model, tmp_path / "model"),
         lambda: meta_train_quickly(tmp_path / "missing.safetensors", tmp_path / "model"),
         lambda: adapt_quickly(line_skills, tmp_path / "rows.csv"),

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -185,6 +185,7 @@ class SubtaskSequence:
     """
 
     subtasks: tuple[int, ...]
+    subtask_names: ClassVar[tuple[str, ...]] = SUBTASKS
 
     def __post_init__(self) -> None:
         given = tuple(self.subtasks)
@@ -236,6 +237,23 @@ class SubtaskSequence:
         """
         counts = self.count_paid(completed_subtasks(observations))
         return np.diff(counts, prepend=0).astype(np.float32), counts == len(self.subtasks)
+
+    def completion_steps(self, observations: FloatArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """
+        When a trajectory completed what, asked for or not; env steps count from 1, and 0 means never.
+
+        :param observations: (L, 60), as in :meth:`rewards`
+        :return: the step after which each of all subtasks was first complete, (7,); the step that paid each asked one,
+            in the order asked, (4,)
+        """
+        complete = completed_subtasks(observations)
+        paid = self.count_paid(complete)[:, None] > np.arange(len(self.subtasks))
+        return _first_steps(complete), _first_steps(paid)
+
+
+def _first_steps(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Of each column of (L, K) flags, the first that is set, counted from 1; 0 for none."""
+    return np.array([int(column.argmax()) + 1 if column.any() else 0 for column in flags.T], dtype=np.int64)
 
 
 def _sequences(names: str) -> tuple[SubtaskSequence, ...]:
