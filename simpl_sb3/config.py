@@ -142,6 +142,15 @@ _PAPER_LEARNER: dict[str, Any] = {
     "multiplier_learning_rate": 3e-4,
     "multipliers_only_grow": True,
 }
+_PAPER_META: dict[str, Any] = {
+    **_PAPER_LEARNER,
+    "gradient_steps": -1,
+    "hindsight": False,
+    "exploration": "prior",
+    "exploration_latent_skills": None,
+    "task_encoder": "set-transformer",
+    "context_reward_rows": 0,
+}
 _PAPER_ADAPT: dict[str, Any] = {
     **_PAPER_LEARNER,
     "exploration": "prior",
@@ -152,6 +161,7 @@ _PAPER_ADAPT: dict[str, Any] = {
     "updates_per_skill": 1.0,
     "batch_size": 256,
 }
+_PAPER_SPIRL: dict[str, Any] = {**_PAPER_ADAPT, "n_exploration_episodes": 0, "kl_clip": 10.0}
 
 PRESETS: dict[str, Preset] = {
     "maze-paper": Preset(
@@ -166,27 +176,15 @@ PRESETS: dict[str, Preset] = {
         collect={"noise": 0.0},
         extract=_PAPER_SKILLS,
         meta_train={
-            **_PAPER_LEARNER,
+            **_PAPER_META,
             "batch_size": 1024,
-            "gradient_steps": -1,
-            "hindsight": False,
-            "exploration": "prior",
-            "exploration_latent_skills": None,
-            "task_encoder": "set-transformer",
             "net_arch": (256, 256, 256),
             "context_sizes": (4, 8192),
-            "context_reward_rows": 0,
             "tasks_per_update": (4, 26),
             "skill_kl_multipliers": (3e-3, 1e-3),
         },
         adapt=_PAPER_ADAPT,
-        spirl={
-            **_PAPER_ADAPT,
-            "n_exploration_episodes": 0,
-            "net_arch": (256, 256, 256),
-            "skill_kl_multiplier": 0.05,
-            "kl_clip": 10.0,
-        },
+        spirl={**_PAPER_SPIRL, "net_arch": (256, 256, 256), "skill_kl_multiplier": 0.05},
     ),
     "maze-fast": Preset(
         name="maze-fast",
@@ -200,6 +198,35 @@ PRESETS: dict[str, Preset] = {
         collect={"noise": 0.0},
         extract={"kl_weight": 3e-2, "prior_temperature": 0.5},
         spirl={"n_exploration_episodes": 0, "skill_kl_multiplier": 0.05},
+    ),
+    "kitchen-paper": Preset(
+        name="kitchen-paper",
+        env_id="SimplKitchen-v0",
+        dataset_id="simpl/kitchen-scripted-v0",
+        train_tasks="train",
+        test_tasks="target",
+        n_trajectories=601,
+        skill_updates=200_000,
+        meta_timesteps=640_000,
+        collect={"noise": 0.1, "train_share": 0.5},
+        extract={**_PAPER_SKILLS, "decoder_hidden": (128,) * 6, "prior_hidden": (128,) * 7, "kl_weight": 5e-4},
+        meta_train={
+            **_PAPER_META,
+            "batch_size": 256,
+            "buffer_size": 3_000,
+            "context_buffer_size": 3_000,
+            "net_arch": (128,) * 5,
+            "task_latent_dim": 6,
+            "context_sizes": (2, 1024),
+            "tasks_per_update": (3, 27),
+            "skill_kl_targets": (0.1, 4.0),
+            "skill_kl_multipliers": (0.05, 0.03),
+            "latent_kl_targets": (2.0, 10.0),
+            "latent_kl_multipliers": (1e-3, 1e-4),
+            "kl_clip": 6.0,
+        },
+        adapt={**_PAPER_ADAPT, "skill_kl_target": 5.0, "kl_clip": 20.0},
+        spirl={**_PAPER_SPIRL, "net_arch": (128,) * 5, "skill_kl_target": 5.0, "skill_kl_multiplier": 1.0},
     ),
     "kitchen-fast": Preset(
         name="kitchen-fast",

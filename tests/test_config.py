@@ -5,9 +5,21 @@ from collections.abc import Callable
 from inspect import signature
 from typing import Any
 
+import gymnasium as gym
+import numpy as np
 import pytest
 
-from simpl_sb3 import PRESETS, AdaptationSettings, SimplError, SkillExtractor, SkillPriorPEARL, preset
+from simpl_sb3 import (
+    PRESETS,
+    AdaptationSettings,
+    DemonstrationDataset,
+    Episode,
+    SimplError,
+    SkillExtractor,
+    SkillPriorPEARL,
+    make_skill_vec_env,
+    preset,
+)
 from simpl_sb3.config import parse_overrides
 from simpl_sb3.pipeline import find_tasks
 
@@ -35,6 +47,24 @@ def test_presets_name_settings_and_tasks_that_exist(name: str) -> None:
     assert not set(train) & set(test)
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_construct(name: str) -> None:
+    """What they describe, from demonstrations to a meta-policy over all training tasks, before anything is learnt."""
+    chosen = preset(name)
+    env = gym.make(chosen.env_id)
+    spaces: Any = env.observation_space, env.action_space
+    env.close()
+    shown = (Episode(np.zeros((13, *spaces[0].shape)), np.zeros((12, *spaces[1].shape))) for _ in range(2))
+    dataset = DemonstrationDataset.from_episodes(shown, *spaces)
+    skills = SkillExtractor(dataset, seed=0, device="cpu", **chosen.extract).model.freeze()
+    tasks = find_tasks(chosen.env_id, chosen.train_tasks)
+    envs = make_skill_vec_env(chosen.env_id, skills, 2, train_tasks=tasks, **chosen.meta_train_env)
+    model = SkillPriorPEARL("MlpPolicy", envs, seed=0, device="cpu", **chosen.meta_train)
+    assert model.task_names == tuple(task.name for task in tasks)
+    assert model.predict(envs.reset())[0].shape == (2, 10)
+    envs.close()
+
+
 def test_published_sizes() -> None:
     chosen = preset("maze-paper")
     assert (chosen.n_trajectories, len(find_tasks(chosen.env_id, chosen.train_tasks))) == (3046, 40)
@@ -42,6 +72,33 @@ def test_published_sizes() -> None:
     assert (chosen.meta_train["batch_size"], chosen.meta_train["learning_rate"]) == (1024, 3e-4)
     assert not chosen.meta_train["hindsight"]
     assert chosen.meta_train["exploration"] == "prior"
+
+
+def test_published_sizes_of_the_kitchen() -> None:
+    chosen = preset("kitchen-paper")
+    assert len(find_tasks(chosen.env_id, chosen.train_tasks)) == 23
+    assert chosen.meta_timesteps * 10 == 6_400_000  # env steps: 500 epochs of two episodes per task are 6,440,000
+    assert (len(chosen.extract["decoder_hidden"]), len(chosen.extract["prior_hidden"])) == (6, 7)
+    assert chosen.extract["kl_weight"] == 5e-4
+    for stage, expected in {
+        "meta_train": {
+            "net_arch": (128,) * 5,
+            "task_latent_dim": 6,
+            "batch_size": 256,
+            "buffer_size": 3000,
+            "context_buffer_size": 3000,
+            "context_sizes": (2, 1024),
+            "tasks_per_update": (3, 27),
+            "skill_kl_targets": (0.1, 4.0),
+            "skill_kl_multipliers": (0.05, 0.03),
+            "latent_kl_targets": (2.0, 10.0),
+            "latent_kl_multipliers": (1e-3, 1e-4),
+            "kl_clip": 6.0,
+        },
+        "adapt": {"skill_kl_target": 5.0, "kl_clip": 20.0, "batch_size": 256, "updates_per_skill": 1.0},
+        "spirl": {"skill_kl_target": 5.0, "kl_clip": 10.0, "skill_kl_multiplier": 1.0, "net_arch": (128,) * 5},
+    }.items():
+        assert expected.items() <= getattr(chosen, stage).items()
 
 
 def test_an_unknown_preset_is_refused() -> None:
