@@ -72,6 +72,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=300)
     parser.add_argument("--seed", type=int, default=20000)
     parser.add_argument("--noise", type=float, default=0.1)
+    parser.add_argument("--detours", type=float, default=0.0)
     parser.add_argument("--train-share", type=float, default=0.0)
     parser.add_argument("--physics", default="published")
     parser.add_argument("--nthread", type=int, default=None)
@@ -83,13 +84,15 @@ def main() -> None:
             args.seed,
             train_share=args.train_share,
             noise=args.noise,
+            detours=args.detours,
             physics=args.physics,
             complete_only=False,
             nthread=args.nthread,
         )
     )
     seconds, n_steps = time.monotonic() - start, sum(len(d.actions) for d in demonstrations)
-    print(f"- {args.n} sequences, seed {args.seed}, noise {args.noise}, train share {args.train_share}, {args.physics}")
+    print(f"- {args.n} sequences, seed {args.seed}, noise {args.noise}, detours {args.detours}, ", end="")
+    print(f"train share {args.train_share}, {args.physics}")
     print(f"- {n_steps} env steps in {seconds:.0f} s: {n_steps / seconds:.0f} per second")
     report(demonstrations)
 

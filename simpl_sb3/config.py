@@ -237,7 +237,7 @@ PRESETS: dict[str, Preset] = {
         n_trajectories=1000,
         skill_updates=8_000,
         meta_timesteps=60_000,
-        collect={"noise": 0.1, "train_share": 0.5},
+        collect={"noise": 0.1, "detours": 0.5, "train_share": 0.7},
         extract={"kl_weight": 5e-2},
         spirl={"n_exploration_episodes": 0, "skill_kl_multiplier": 0.05},
     ),
