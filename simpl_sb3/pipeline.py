@@ -32,8 +32,8 @@ from simpl_sb3.provenance import command_line, git_revision, machine, package_ve
 from simpl_sb3.results import write_results
 from simpl_sb3.skill_extractor import SkillExtractor
 from simpl_sb3.skill_prior_pearl import SkillPriorPEARL
-from simpl_sb3.skills import SkillModel
 from simpl_sb3.skill_prior_sac import SkillPriorSAC
+from simpl_sb3.skills import SkillModel
 from simpl_sb3.vec_env import make_skill_vec_env
 
 MATMUL_PRECISION = "medium"  # bfloat16 products, float32 sums where the CPU has them: half an update's time, measured
@@ -133,9 +133,8 @@ def _plan(n: int, seed: int, noise: float) -> Iterator[Episode]:
     return (Episode(observations, actions) for observations, actions in plan_trajectories(n, seed, noise))
 
 
-def _script(n: int, seed: int, noise: float, train_share: float) -> Iterator[Episode]:
-    demonstrations = demonstrate(n, seed, train_share=train_share, noise=noise)
-    return (Episode(one.observations, one.actions) for one in demonstrations)
+def _script(n: int, seed: int, **settings: float) -> Iterator[Episode]:
+    return (Episode(one.observations, one.actions) for one in demonstrate(n, seed, **settings))  # type: ignore[arg-type]
 
 
 DEMONSTRATORS: dict[str, tuple[Callable[..., Iterator[Episode]], str, str]] = {
@@ -165,9 +164,8 @@ def collect(
     """
     Write the environment's scripted demonstrations as a Minari dataset.
 
-    :param settings: of the demonstrator: ``noise`` (standard deviation of the noise on its actions), and for the
-        kitchen ``train_share`` (share of demonstrations that show a training task; the others show any order but a
-        target's)
+    :param settings: of the demonstrator, ``plan_trajectories`` or ``demonstrate``: ``noise`` (standard deviation of the
+        noise on its actions), and what else it takes
     :return: the dataset's folder
     """
     if not 0.0 <= settings["noise"] < float("inf"):
@@ -201,9 +199,9 @@ def extract(
 ) -> Path:
     """
     Extract skills from a Minari dataset into ``output/skills.safetensors``.
-    :raises DatasetError: also for kitchen data that has not been converted, before anything is written
 
     :param settings: of ``SkillExtractor``, and ``observation_key`` for Dict observations
+    :raises DatasetError: also for kitchen data that has not been converted, before anything is written
     """
     started = time.perf_counter()
     check_device(device)
@@ -360,9 +358,9 @@ def adapt(
     :param settings: of ``AdaptationSettings``
     :param n_agents: agents per task; agent k of a task has seed ``seed + k`` where there is no meta-training
     :param variant: what is special about this run, in a word or two
+    :return: the adapted agents, by task, then by seed
     """
     started = time.perf_counter()
-    :return: the adapted agents, by task, then by seed
     check_device(device)
     new_results(output, overwrite)
     chosen = AdaptationSettings(**settings)

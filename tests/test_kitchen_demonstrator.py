@@ -130,8 +130,8 @@ def test_random_sequences_never_show_a_target_order() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"n": -1}, {"noise": -0.1}, {"jitter": -1.0}, {"max_attempts": 0}, {"max_steps": 0}, {"train_share": 1.1}, {"detours": -0.1}]
-    + [{"batch_size": 0}, {"sequences": []}],
+    [{"n": -1}, {"noise": -0.1}, {"jitter": -1.0}, {"max_attempts": 0}, {"max_steps": 0}, {"train_share": 1.1}]
+    + [{"detours": -0.1}, {"batch_size": 0}, {"sequences": []}],
 )
 def test_bad_arguments(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="Expected"):
