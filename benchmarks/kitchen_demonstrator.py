@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=300)
     parser.add_argument("--seed", type=int, default=20000)
     parser.add_argument("--noise", type=float, default=0.1)
-    parser.add_argument("--detours", type=float, default=0.0)
+    parser.add_argument("--pushes", type=float, default=0.0)
     parser.add_argument("--train-share", type=float, default=0.0)
     parser.add_argument("--physics", default="published")
     parser.add_argument("--nthread", type=int, default=None)
@@ -84,14 +84,14 @@ def main() -> None:
             args.seed,
             train_share=args.train_share,
             noise=args.noise,
-            detours=args.detours,
+            pushes=args.pushes,
             physics=args.physics,
             complete_only=False,
             nthread=args.nthread,
         )
     )
     seconds, n_steps = time.monotonic() - start, sum(len(d.actions) for d in demonstrations)
-    print(f"- {args.n} sequences, seed {args.seed}, noise {args.noise}, detours {args.detours}, ", end="")
+    print(f"- {args.n} sequences, seed {args.seed}, noise {args.noise}, pushes {args.pushes}, ", end="")
     print(f"train share {args.train_share}, {args.physics}")
     print(f"- {n_steps} env steps in {seconds:.0f} s: {n_steps / seconds:.0f} per second")
     report(demonstrations)

@@ -163,6 +163,8 @@ _PAPER_ADAPT: dict[str, Any] = {
 }
 _PAPER_SPIRL: dict[str, Any] = {**_PAPER_ADAPT, "n_exploration_episodes": 0, "kl_clip": 10.0}
 
+_KITCHEN_COLLECT = {"noise": 0.1, "pushes": 0.02, "train_share": 0.7}
+
 PRESETS: dict[str, Preset] = {
     "maze-paper": Preset(
         name="maze-paper",
@@ -205,10 +207,10 @@ PRESETS: dict[str, Preset] = {
         dataset_id="simpl/kitchen-scripted-v0",
         train_tasks="train",
         test_tasks="target",
-        n_trajectories=601,
+        n_trajectories=1000,
         skill_updates=200_000,
         meta_timesteps=640_000,
-        collect={"noise": 0.1, "train_share": 0.5},
+        collect=_KITCHEN_COLLECT,
         extract={**_PAPER_SKILLS, "decoder_hidden": (128,) * 6, "prior_hidden": (128,) * 7, "kl_weight": 5e-4},
         meta_train={
             **_PAPER_META,
@@ -237,7 +239,7 @@ PRESETS: dict[str, Preset] = {
         n_trajectories=1000,
         skill_updates=8_000,
         meta_timesteps=60_000,
-        collect={"noise": 0.1, "detours": 0.5, "train_share": 0.7},
+        collect=_KITCHEN_COLLECT,
         extract={"kl_weight": 5e-2},
         spirl={"n_exploration_episodes": 0, "skill_kl_multiplier": 0.05},
     ),

@@ -41,14 +41,14 @@ def test_the_arm_goes_where_it_shall_and_keeps_its_limits() -> None:
     assert (arm.joints < JOINT_LIMITS[:, 1] + 0.03).all()
 
 
-def test_a_detour_comes_first_and_the_subtask_is_completed_after_it() -> None:
-    straight, detoured = (
-        next(demonstrate(1, 3, [SubtaskSequence.from_name("6501")], detours=share)) for share in (0.0, 1.0)
+def test_the_arm_finds_back_after_pushes() -> None:
+    straight, pushed = (
+        next(demonstrate(1, 3, [SubtaskSequence.from_name("6501")], pushes=share)) for share in (0.0, 0.1)
     )
     assert straight.complete
-    assert detoured.complete
-    apart = np.abs(straight.observations[:8, :7] - detoured.observations[:8, :7]).max()
-    assert apart > 0.2  # rad: it set out for somewhere else
+    assert pushed.complete
+    apart = np.abs(straight.observations[:40, :7] - pushed.observations[:40, :7]).max()
+    assert apart > 0.2  # rad
 
 
 def test_a_joint_at_its_limit_is_left_out() -> None:
@@ -131,7 +131,7 @@ def test_random_sequences_never_show_a_target_order() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [{"n": -1}, {"noise": -0.1}, {"jitter": -1.0}, {"max_attempts": 0}, {"max_steps": 0}, {"train_share": 1.1}]
-    + [{"detours": -0.1}, {"batch_size": 0}, {"sequences": []}],
+    + [{"pushes": -0.1}, {"batch_size": 0}, {"sequences": []}],
 )
 def test_bad_arguments(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="Expected"):

@@ -74,7 +74,7 @@ def demonstrate(
     train_share: float = 0.0,
     noise: float = 0.1,
     jitter: float = 0.006,
-    detours: float = 0.0,
+    pushes: float = 0.0,
     max_attempts: int = 3,
     complete_only: bool = True,
     observation_noise: float = 1.0,
@@ -93,7 +93,8 @@ def demonstrate(
     :param train_share: see :func:`random_sequence`
     :param noise: standard deviation of the action noise; halved while an object is grasped or moved
     :param jitter: half width of the uniform noise on waypoints, m
-    :param detours: probability of a detour before each subtask, see :class:`~simpl_envs.kitchen_scripts.ScriptedArm`
+    :param pushes: probability per env step of being driven off course, see
+        :class:`~simpl_envs.kitchen_scripts.ScriptedArm`
     :param max_attempts: at each subtask
     :param complete_only: drop those that do not complete their sequence, and replace them by further numbers
     :param observation_noise: factor on D4RL's, as the environment's ``noise``
@@ -108,12 +109,12 @@ def demonstrate(
             "Expected n, noise, jitter >= 0 and max_attempts, max_steps, batch_size >= 1, "
             f"got {n}, {noise}, {jitter}, {max_attempts}, {max_steps}, {batch_size}"
         )
-    if not (0 <= train_share <= 1 and 0 <= detours <= 1):
-        raise ValueError(f"Expected train_share and detours in [0, 1], got {train_share} and {detours}")
+    if not (0 <= train_share <= 1 and 0 <= pushes <= 1):
+        raise ValueError(f"Expected train_share and pushes in [0, 1], got {train_share} and {pushes}")
     if sequences is not None and not sequences:
         raise ValueError("Expected at least one sequence to demonstrate, or None for random ones")
     simulations = [KitchenSimulation(physics, observation_noise) for _ in range(min(batch_size, n))]
-    settings = _Settings(seed, sequences, train_share, noise, jitter, detours, max_attempts, complete_only, max_steps)
+    settings = _Settings(seed, sequences, train_share, noise, jitter, pushes, max_attempts, complete_only, max_steps)
     return _in_order(_Demonstrator(n, settings, KitchenPool(simulations, nthread)), n)
 
 
@@ -145,7 +146,7 @@ class _Settings:
     train_share: float
     noise: float
     jitter: float
-    detours: float
+    pushes: float
     max_attempts: int
     complete_only: bool
     max_steps: int
@@ -160,7 +161,7 @@ class _Run:
         given = settings.sequences
         self.task = given[number % len(given)] if given else random_sequence(tasks, settings.train_share)
         self.arm = ScriptedArm(
-            self.task.subtasks, motions, settings.noise, settings.jitter, settings.detours, settings.max_attempts
+            self.task.subtasks, motions, settings.noise, settings.jitter, settings.pushes, settings.max_attempts
         )
         self.observations = [simulation.reset(noise).astype(np.float32)]
         self.actions: list[FloatArray] = []

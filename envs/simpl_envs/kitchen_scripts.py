@@ -103,8 +103,6 @@ class Door:
     leave: tuple[float, float, float]
 
 
-FREE_SPACE = ((-0.65, 0.10, 1.75), (0.35, 0.40, 2.50))
-"""Corners of the box before the objects in which detours end, m."""
 HINGE_DOOR = Door(
     *((-0.224, 0.71), (-0.526, 0.583), (2.47, 2.53), 21, 0.40, (0.0, 0.0)),
     *(lambda angle: float(np.clip(0.55 * angle - 0.25, -0.25, 0.5)), 0.125, -0.01, 0.7, (0.03, -0.17, -0.04)),
@@ -123,8 +121,8 @@ class ScriptedArm:
     :param rng: of everything random
     :param noise: standard deviation of the action noise (an Ornstein-Uhlenbeck process), actions
     :param jitter: half width of the noise on waypoints, m
-    :param detours: probability that it first sets out for a random place, for up to 12 env steps, before a subtask: so
-        that demonstrations show how to go on from where no demonstration would go
+    :param pushes: probability per env step of being driven off course, at random joint velocities for 3 to 8 env steps
+        (a third of it while an object is grasped or moved): so that demonstrations show the way back
     :param max_attempts: per subtask; after the last one it goes on with the next
     :param strategies: strategy to use for a subtask, by name; others are drawn
     """
@@ -135,17 +133,18 @@ class ScriptedArm:
         rng: np.random.Generator,
         noise: float = 0.1,
         jitter: float = 0.006,
-        detours: float = 0.0,
+        pushes: float = 0.0,
         max_attempts: int = 3,
         strategies: dict[int, str] | None = None,
     ) -> None:
         self.subtasks = tuple(subtasks)
         self.attempts: list[Attempt] = []
         self._rng, self._noise, self._jitter = rng, noise, jitter
-        self._detours, self._max_attempts = detours, max_attempts
+        self._pushes, self._max_attempts = pushes, max_attempts
         self._strategies = strategies or {}
         self._arm = ArmController()
         self._wander = np.zeros(N_ROBOT)
+        self._push, self._push_steps = np.zeros(N_ROBOT), 0
         self._pace = self._tempo = rng.uniform(0.85, 1.2)
         self._positions = np.zeros(N_POSITIONS)
         self._subtask, self._strategy, self._margin = self.subtasks[0], "", 0.1
@@ -166,9 +165,19 @@ class ScriptedArm:
             return None
         self._n_steps += 1
         action = self._arm.action(command.pose, command.opening, command.speed * self._tempo, command.hurry)
+        if self._pushed(command.steady):
+            action = self._push
         self._wander = 0.8 * self._wander + 0.6 * self._noise * self._rng.standard_normal(N_ROBOT)
         noisy = action + (0.5 if command.steady else 1.0) * self._wander
         return np.clip(noisy, -1.0, 1.0).astype(np.float32)
+
+    def _pushed(self, steady: bool) -> bool:
+        """Whether something drives the arm off course in this env step."""
+        if self._push_steps == 0 and self._pushes > 0 and self._rng.uniform() < self._pushes / (3 if steady else 1):
+            self._push, self._push_steps = self._rng.uniform(-1.0, 1.0, N_ROBOT), int(self._rng.integers(3, 9))
+            return True
+        self._push_steps = max(0, self._push_steps - 1)
+        return self._push_steps > 0
 
     def _distance(self) -> float:
         """Of the present subtask to its goal, in the published norm."""
@@ -180,8 +189,6 @@ class ScriptedArm:
         for subtask in self.subtasks:
             self._subtask = subtask
             self._completed = self._distance() < SUBTASK_RADIUS
-            if not self._completed and self._detours > 0 and self._rng.uniform() < self._detours:
-                yield from self._detour()
             for _ in range(0 if self._completed else self._max_attempts):
                 self._tempo = self._pace * self._rng.uniform(0.9, 1.1)
                 self._margin = self._rng.uniform(*MARGINS.get(subtask, (0.08, 0.2)))
@@ -206,11 +213,6 @@ class ScriptedArm:
             yield Command(pose, opening, hurry=hurry)
             if np.linalg.norm(self._arm.position - pose.position) < near:
                 return
-
-    def _detour(self) -> Script:
-        place = Pose(self._rng.uniform(*FREE_SPACE), self._rng.uniform(-0.6, 0.3), self._rng.uniform(-0.3, 0.5))
-        opening = OPEN if self._rng.uniform() < 0.5 else CLOSED
-        yield from self._go(place, opening, 0.05, limit=int(self._rng.integers(2, 13)))
 
     def _enter(self, pose: Pose, opening: float, near: float = 0.018) -> Phase:
         """To the object; False when something is in the way."""
