@@ -12,6 +12,7 @@ from simpl_sb3.config import PRESETS, AdaptationSettings, Preset, parse_override
 from simpl_sb3.datasets import read_settings
 from simpl_sb3.demo import demo
 from simpl_sb3.errors import SettingsError, SimplError
+from simpl_sb3.film import check_tasks, film_beside
 from simpl_sb3.kitchen_data import CONVERTED_DATASET_ID, MAX_STEPS, convert_kitchen_data, find_kitchen_data
 from simpl_sb3.report import make_report
 from simpl_sb3.skill_extractor import SkillExtractor
@@ -206,6 +207,7 @@ def adapt(
     seed: int = 0,
     device: str = "auto",
     variant: str = "",
+    film: bool = False,
     progress_bar: bool = True,
 ) -> None:
     """
@@ -222,17 +224,21 @@ def adapt(
     :param seed: of everything random
     :param device: torch device, such as cpu or cuda
     :param variant: what is special about this run, for the report
+    :param film: film the agent that succeeds most in the kitchen; video (.mp4) and stills (.png) get the rows' name
     :param progress_bar: show one
     """
     chosen = preset(preset_name)
     asked = {**(chosen.adapt if method == "simpl" else chosen.spirl), **parse_overrides(settings, AdaptationSettings)}
-    pipeline.adapt(
+    test_tasks = tasks or chosen.test_tasks
+    if film:
+        check_tasks(pipeline.find_tasks(chosen.env_id, test_tasks))
+    agents = pipeline.adapt(
         chosen,
         source,
         output,
         asked,
         method=method,
-        test_tasks=tasks or chosen.test_tasks,
+        test_tasks=test_tasks,
         n_agents=at_least_one("agents-per-task", agents_per_task, 1),
         seed=seed,
         device=device,
@@ -241,6 +247,9 @@ def adapt(
         variant=variant,
     )
     print(f"Results: {output}")
+    if film:
+        video = film_beside(output, agents, chosen.env_id, seed=seed, overwrite=overwrite)
+        print(f"Film: {video}")
 
 
 def report(
@@ -262,8 +271,10 @@ def report(
     :param device: not used
     """
     files = [path for given in results for path in (sorted(given.rglob("*.csv")) if given.is_dir() else [given])]
-    paths = [file.with_suffix(".npz") for file in files if file.with_suffix(".npz").exists()]
-    page = make_report(results, output, paths, progress=progress, overwrite=overwrite)
+    kept, films = (
+        [path for file in files if (path := file.with_suffix(ending)).exists()] for ending in (".npz", ".mp4")
+    )
+    page = make_report(results, output, kept, progress=progress, films=films, overwrite=overwrite)
     print((output / "table.txt").read_text(encoding="utf-8"))
     print(f"Report: {page}")
 

@@ -2,16 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from simpl_sb3.results import EpisodeRow
 from simpl_sb3.rollouts import FinishedEpisode
+from simpl_sb3.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.trajectories import Completions, Trajectory, write_completions, write_trajectories
 
 TRAJECTORY_EPISODES = (1, 2, 3, 21, 22, 23, 98, 99, 100)  # whose paths are kept for the figure of trajectories
+
+
+class Adapted(NamedTuple):
+    """A task, the seed that rows name, and the agent that has adapted."""
+
+    task: Any
+    seed: int
+    agent: SkillPriorSAC
 
 
 class RowKeeper:

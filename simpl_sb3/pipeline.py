@@ -25,14 +25,13 @@ from simpl_sb3.config import AdaptationSettings, Preset
 from simpl_sb3.datasets import load_minari, open_minari, read_settings, write_minari
 from simpl_sb3.demonstrations import Episode
 from simpl_sb3.errors import SettingsError
-from simpl_sb3.evaluation import RowKeeper
+from simpl_sb3.evaluation import Adapted, RowKeeper
 from simpl_sb3.files import write_atomically
 from simpl_sb3.kitchen_data import refuse_unconverted_kitchen
 from simpl_sb3.provenance import command_line, git_revision, machine, package_versions, plain
 from simpl_sb3.results import write_results
 from simpl_sb3.skill_extractor import SkillExtractor
 from simpl_sb3.skill_prior_pearl import SkillPriorPEARL
-from simpl_sb3.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.skills import SkillModel
 from simpl_sb3.vec_env import make_skill_vec_env
 
@@ -54,13 +53,13 @@ def new_folder(path: Path, overwrite: bool) -> Path:
 
 def new_results(path: Path, overwrite: bool) -> Path:
     """
-    A CSV that may be written, with a JSON and an .npz of the same name; asked before the work, not after it.
+    A CSV that may be written, with files of the same name beside it; asked before the work, not after it.
 
     :raises SettingsError: for another ending, or a file that exists, unless it may be overwritten
     """
     if path.suffix != ".csv":
         raise SettingsError(f"Results go to {path}: expected a name that ends in .csv.")
-    for file in (path.with_suffix(suffix) for suffix in (".csv", ".json", ".npz")):
+    for file in (path.with_suffix(suffix) for suffix in (".csv", ".json", ".npz", ".mp4", ".png")):
         if file.exists() and not overwrite:
             raise SettingsError(f"{file} exists: give another --output, or --overwrite.")
     return path
@@ -348,7 +347,7 @@ def adapt(
     overwrite: bool,
     progress_bar: bool,
     variant: str = "",
-) -> list[SkillPriorSAC]:
+) -> list[Adapted]:
     """
     Adapt to every task of a set, and write one row per episode into ``output``, beside it a JSON and an ``.npz``: paths
     through the maze of some episodes, or subtasks completed in each.
@@ -387,4 +386,4 @@ def adapt(
         overwrite=overwrite,
     )
     keeper.write_kept(output.with_suffix(".npz"), overwrite)
-    return agents
+    return [Adapted(*one) for one in zip(tasks, seeds, agents, strict=True)]

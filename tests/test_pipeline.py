@@ -12,17 +12,9 @@ import pytest
 from envs_for_tests import ACTIONS, OBSERVATIONS, tiny_skills
 
 from simpl_envs import KITCHEN_TASK_SETS, MAZE_TASK_SETS, PUBLISHED_LAYOUT
-from simpl_sb3 import (
-    PRETRAINED,
-    Episode,
-    SimplError,
-    SkillModel,
-    SkillPriorPEARL,
-    SkillPriorSAC,
-    preset,
-    write_minari,
-)
+from simpl_sb3 import PRETRAINED, Episode, SimplError, SkillModel, SkillPriorPEARL, preset, write_minari
 from simpl_sb3.errors import EnvironmentSpecError, ModelFileError, SettingsError, SkillMismatchError
+from simpl_sb3.evaluation import Adapted
 from simpl_sb3.pipeline import (
     EpochClock,
     adapt,
@@ -47,7 +39,7 @@ def meta_train_quickly(skills: Path, output: Path, **changes: Any) -> Path:
     return meta_train(FAST, skills, output, settings, **arguments | changes)
 
 
-def adapt_quickly(source: Path, output: Path, **changes: Any) -> list[SkillPriorSAC]:
+def adapt_quickly(source: Path, output: Path, **changes: Any) -> list[Adapted]:
     arguments: dict[str, Any] = {"method": "simpl", "test_tasks": "random:2:0", "n_agents": 1, "seed": 0}
     arguments |= {"device": "cpu", "overwrite": False, "progress_bar": False}
     settings = changes.pop("settings", {"n_episodes": 1, "n_exploration_episodes": 1, "initial_updates": 1})

@@ -95,7 +95,7 @@ class SimplKitchenEnv(gym.Env[npt.NDArray[np.float32], npt.NDArray[np.float32]])
     :raises SimplError: for an unknown task, task set or physics, or a negative noise
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 12}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 12.5}
 
     def __init__(
         self,

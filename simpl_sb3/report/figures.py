@@ -266,11 +266,15 @@ def _plot_trajectories(axes: Axes, trajectories: Sequence[Trajectory], colour: s
 # ------------------------------------------------------------ meta-training
 
 
-def draw_meta_training(runs: Mapping[str, Mapping[str, npt.NDArray[np.float64]]]) -> Figure:
+def draw_meta_training(
+    runs: Mapping[str, Mapping[str, npt.NDArray[np.float64]]], measure: str = "success rate", top: float = 1.0
+) -> Figure:
     """
-    Success on the training tasks over the env steps of meta-training, a line per run.
+    Success, or whatever counts, on the training tasks over the env steps of meta-training, a line per run.
 
     :param runs: name of the run -> columns ``env_steps``, ``exploration``, ``posterior``, each (N,); NaN for no value
+    :param measure: what the last two hold
+    :param top: its largest possible value
     """
     figure = Figure(figsize=(6.6, 3.9), layout="constrained")
     axes = figure.add_subplot()
@@ -281,10 +285,10 @@ def draw_meta_training(runs: Mapping[str, Mapping[str, npt.NDArray[np.float64]]]
             style: dict[str, Any] = {"color": colour, "lw": 1.8, "alpha": 0.9 if len(runs) == 1 else 0.6}
             steps = columns["env_steps"][known] / 1e6
             axes.plot(steps, columns[kind][known], label=label if index == 0 else None, **style)
-    axes.set_ylim(-0.02, 1.04)
+    axes.set_ylim(-0.02 * top, 1.04 * top)
     axes.set_xlim(left=0)
     axes.set_xlabel("env steps, millions")
-    axes.set_ylabel("success rate, training tasks")
+    axes.set_ylabel(f"{measure}, training tasks")
     seeds = f" ({len(runs)} runs)" if len(runs) > 1 else ""
     axes.set_title(f"Meta-training{seeds}", loc="left")
     axes.legend(loc="best")

@@ -1,7 +1,8 @@
 """Rows of many files -> lines that belong into one figure and one table."""
 
+import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +23,8 @@ METHOD_NAMES = {
     "bc-maml": "BC+MAML",
     "rl2": "RL²",
 }
+Kind = tuple[str, str, str | None, str]
+"""What tells lines of a group apart: method, preset, training task set, variant."""
 WITHOUT_META_TRAINING = frozenset({"spirl", "sac"})
 
 
@@ -33,6 +36,7 @@ class Line:
     :param label: short, told apart from the other lines of its group
     :param paper: the published line beside it, if any
     :param episodes: one number per agent and episode
+    :param files: the CSVs that its rows stand in
     """
 
     method: str
@@ -42,6 +46,7 @@ class Line:
     label: str
     paper: PaperCurve | None
     episodes: AgentEpisodes
+    files: tuple[Path, ...] = ()
 
     def at(self, episode: int) -> Estimate | None:
         """The value at an episode; None where an agent lacks its ten episodes."""
@@ -105,17 +110,17 @@ def group_results(files: Sequence[ResultFile]) -> list[Group]:
     :return: one group per environment and target task set, in the order of the files
     :raises ResultsError: an episode of an agent stands in two files
     """
-    parts: dict[tuple[str, str], dict[tuple[str, str, str | None, str], list[EpisodeRow]]] = {}
+    parts: dict[tuple[str, str], dict[Kind, dict[Path, list[EpisodeRow]]]] = {}
     for file in files:
         training, variant = file.metadata.get("training_task_set"), str(file.metadata.get("variant") or "")
         for row in file.rows:
             own = None if row.method in WITHOUT_META_TRAINING else training
-            lines = parts.setdefault((row.env, row.task_set), defaultdict(list))
-            lines[row.method, row.preset, own, variant].append(row)
+            lines = parts.setdefault((row.env, row.task_set), defaultdict(lambda: defaultdict(list)))
+            lines[row.method, row.preset, own, variant][file.path].append(row)
     return [_group(env, task_set, lines) for (env, task_set), lines in parts.items()]
 
 
-def _group(env: str, task_set: str, parts: dict[tuple[str, str, str | None, str], list[EpisodeRow]]) -> Group:
+def _group(env: str, task_set: str, parts: Mapping[Kind, Mapping[Path, Sequence[EpisodeRow]]]) -> Group:
     column = "return" if env == KITCHEN else "success"
     lines = [
         Line(
@@ -125,9 +130,10 @@ def _group(env: str, task_set: str, parts: dict[tuple[str, str, str | None, str]
             variant=variant,
             label=METHOD_NAMES[method],
             paper=paper_curve(env, task_set, method, training),
-            episodes=agent_episodes(rows, column),
+            episodes=agent_episodes(itertools.chain(*by_file.values()), column),
+            files=tuple(by_file),
         )
-        for (method, preset, training, variant), rows in parts.items()
+        for (method, preset, training, variant), by_file in parts.items()
     ]
     published = [line.paper for line in lines if line.paper is not None]
     published.sort(key=PAPER.index)

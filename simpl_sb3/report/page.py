@@ -19,19 +19,19 @@ from matplotlib.figure import Figure
 
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.report.figures import draw_curves, draw_meta_training, draw_tasks, draw_trajectories, styled
+from simpl_sb3.report.film import Film, read_film
 from simpl_sb3.report.groups import Group, group_results, read_all
+from simpl_sb3.report.orders import draw_orders
+from simpl_sb3.report.paper import KITCHEN
 from simpl_sb3.report.tables import headlines, html_seeds, html_table, tables_as_text
 from simpl_sb3.results import ResultFile, ResultsError
-from simpl_sb3.trajectories import read_trajectories
+from simpl_sb3.trajectories import Completions, holds_completions, read_completions, read_trajectories
 
 __all__ = ["make_report"]
 
 MAX_TRAJECTORY_TASKS = 6
-PROGRESS_COLUMNS = {
-    "env_steps": "time/env_steps",
-    "exploration": "rollout/success_exploration",
-    "posterior": "rollout/success_posterior",
-}
+MAX_VIDEO_BYTES = 3_000_000
+"""A larger video stays out of the page, which shows its stills."""
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c1c1c; --faint: #666; --line: #ddd; --page: #fff; --band: #f4f6f8; }
 @media (prefers-color-scheme: dark) {
@@ -50,7 +50,7 @@ th:first-child { text-align: left; position: sticky; left: 0; background: var(--
 td small, th small { display: block; color: var(--faint); font-size: .72rem; font-weight: normal; }
 thead th, thead th:first-child { background: var(--band); }
 tr.paper th, tr.paper td { color: var(--faint); font-weight: normal; font-style: italic; }
-figure { margin: 1rem 0; } img { display: block; width: 100%; max-width: 44rem; height: auto; border-radius: 6px;
+figure { margin: 1rem 0; } img, video { display: block; width: 100%; max-width: 44rem; height: auto; border-radius: 6px;
   background: #fff; }
 pre { background: var(--band); padding: .7rem; border-radius: 6px; font-size: .8rem; margin: .3rem 0;
   white-space: pre-wrap; }
@@ -71,19 +71,23 @@ class Picture:
 def make_report(
     results: Sequence[Path],
     output: Path,
-    trajectories: Path | Sequence[Path] = (),
+    kept: Path | Sequence[Path] = (),
     *,
     progress: Sequence[Path] = (),
+    films: Sequence[Path] = (),
     overwrite: bool = False,
 ) -> Path:
     """
     Write a folder with ``index.html`` (self-contained: images inside, no network), ``table.md``, ``table.txt`` and
-    ``figures/*.png``, whole or not at all.
+    ``figures``, whole or not at all.
 
     :param results: CSV files of rows, or folders of them
     :param output: folder to make
-    :param trajectories: ``.npz`` files of :mod:`simpl_sb3.trajectories` over one maze, for the paper's Fig. 5
-    :param progress: Stable-Baselines3's ``progress.csv`` of meta-trainings, one per run
+    :param kept: ``.npz`` files of :mod:`simpl_sb3.trajectories`: paths over one maze, for the paper's Fig. 5; subtasks
+        completed, each under the name of its CSV
+    :param progress: Stable-Baselines3's ``progress.csv`` of meta-trainings, one per run; the curves count subtasks
+        where all results are of the kitchen, else successes
+    :param films: ``.mp4`` files of :mod:`simpl_sb3.report.film`
     :param overwrite: replace a report that stands there; nothing but a report is ever replaced
     :return: the page, ``output/index.html``
     :raises SettingsError: the folder exists
@@ -96,17 +100,24 @@ def make_report(
         raise SettingsError(f"{output} holds no report; expected a new folder, or one with a report to replace")
     files = read_all([Path(path) for path in results])
     groups = group_results(files)
+    given = [kept] if isinstance(kept, Path) else list(kept)
+    completions = {path.resolve(): read_completions(path) for path in given if holds_completions(path)}
+    shown = [read_film(path) for path in films]
     with styled():
         others = [
-            *_trajectory_pictures([trajectories] if isinstance(trajectories, Path) else trajectories),
-            *_progress_pictures([Path(path) for path in progress]),
+            *_trajectory_pictures([path for path in given if path.resolve() not in completions]),
+            *_progress_pictures([Path(path) for path in progress], all(group.env == KITCHEN for group in groups)),
         ]
-        by_group = [_group_pictures(group) for group in groups]
-    page = _page(files, list(zip(groups, by_group, strict=True)), others)
+        by_group = [[*_group_pictures(group), *_order_pictures(group, completions)] for group in groups]
+    page = _page(files, list(zip(groups, by_group, strict=True)), others, shown)
     with _folder_in_place_of(output) as folder:
         (folder / "figures").mkdir()
         for picture in [*(picture for pictures in by_group for picture in pictures), *others]:
             (folder / "figures" / f"{picture.name}.png").write_bytes(picture.png)
+        for number, film in enumerate(shown, start=1):
+            name = f"film-{number}" if len(shown) > 1 else "film"
+            (folder / "figures" / f"{name}.mp4").write_bytes(film.mp4)
+            (folder / "figures" / f"{name}.png").write_bytes(film.strip)
         (folder / "table.md").write_text(tables_as_text(groups, "markdown"), encoding="utf-8")
         (folder / "table.txt").write_text(tables_as_text(groups, "text"), encoding="utf-8")
         (folder / "index.html").write_text(page, encoding="utf-8")
@@ -137,8 +148,13 @@ def _png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
+def _file_name(*parts: str) -> str:
+    """``curves-simplmaze-v0-target``: lower case, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")
+
+
 def _group_pictures(group: Group) -> list[Picture]:
-    name = re.sub(r"[^a-z0-9]+", "-", f"{group.env}-{group.task_set}".lower()).strip("-")
+    name = _file_name(group.env, group.task_set)
     caption = (
         f"{group.measure.capitalize()} over episodes: mean of ten episodes over all agents, band: 95 % interval. "
         "Dots: what the table reads. Dashed: the paper's."
@@ -147,6 +163,32 @@ def _group_pictures(group: Group) -> list[Picture]:
     if (tasks := draw_tasks(group)) is not None:
         caption = "Each target task: bars are means over seeds, dots single seeds (each the mean of ten episodes)."
         pictures.append(Picture(f"tasks-{name}", _png(tasks), caption))
+    return pictures
+
+
+def _order_pictures(
+    group: Group, completions: Mapping[Path, tuple[list[Completions], tuple[str, ...]]]
+) -> list[Picture]:
+    """The order achieved against the order asked, a figure per line that has such files."""
+    pictures = []
+    for line in group.lines:
+        found = [
+            completions[path] for file in line.files if (path := file.with_suffix(".npz").resolve()) in completions
+        ]
+        tasks = set(line.episodes.tasks)
+        own = [one for kept, _ in found for one in kept if one.method == line.method and one.task in tasks]
+        if not own:
+            continue
+        if len({names for _, names in found}) > 1:
+            raise ResultsError(f"the completions of {line.label} name different subtasks; expected one list for all")
+        figure = draw_orders(own, found[0][1], f"{line.label}: the order achieved against the order asked")
+        caption = (
+            f"{line.label}: per task, the subtasks in the order asked (numbered), then the others. A full bar is every "
+            "episode of the column. A subtask pays once it is complete and all before it were paid; one completed too "
+            "early is paid when its turn comes, if it is still complete. Above: mean number paid. Below: the order in "
+            "which subtasks were completed most often, asked for or not."
+        )
+        pictures.append(Picture(_file_name("order", group.env, group.task_set, line.label), _png(figure), caption))
     return pictures
 
 
@@ -169,25 +211,28 @@ def _trajectory_pictures(paths: Sequence[Path]) -> list[Picture]:
     return pictures
 
 
-def _progress_pictures(paths: Sequence[Path]) -> list[Picture]:
+def _progress_pictures(paths: Sequence[Path], kitchen: bool) -> list[Picture]:
     if not paths:
         return []
-    runs = {str(path): _read_progress(path) for path in paths}
-    caption = "Success on the training tasks during meta-training, as Stable-Baselines3 logged it."
-    return [Picture("meta-training", _png(draw_meta_training(runs)), caption)]
+    runs = {str(path): _read_progress(path, "return" if kitchen else "success") for path in paths}
+    measure, top = ("Subtasks completed (of 4)", 4.0) if kitchen else ("Success rate", 1.0)
+    caption = f"{measure} on the training tasks during meta-training, as Stable-Baselines3 logged it."
+    return [Picture("meta-training", _png(draw_meta_training(runs, measure.lower(), top)), caption)]
 
 
-def _read_progress(path: Path) -> dict[str, npt.NDArray[np.float64]]:
-    """Columns of a ``progress.csv``, NaN where a cell is empty."""
+def _read_progress(path: Path, column: str) -> dict[str, npt.NDArray[np.float64]]:
+    """Env steps, and a rate while exploring and after it, of a ``progress.csv``; NaN where a cell is empty."""
+    columns = {"env_steps": "time/env_steps"}
+    columns |= {kind: f"rollout/{column}_{kind}" for kind in ("exploration", "posterior")}
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
         rows[0]  # an empty log is none
-        return {name: np.array([float(row[key] or "nan") for row in rows]) for name, key in PROGRESS_COLUMNS.items()}
+        return {name: np.array([float(row[key] or "nan") for row in rows]) for name, key in columns.items()}
     except OSError as error:
         raise ResultsError(f"cannot read {path} ({error.strerror}); expected a progress.csv") from error
     except (KeyError, TypeError, ValueError, csv.Error, IndexError) as error:
-        expected = ", ".join(PROGRESS_COLUMNS.values())
+        expected = ", ".join(columns.values())
         raise ResultsError(f"{path} is no log of a meta-training ({error!r}); expected columns {expected}") from error
 
 
@@ -195,9 +240,12 @@ def _read_progress(path: Path) -> dict[str, npt.NDArray[np.float64]]:
 
 
 def _page(
-    files: Sequence[ResultFile], groups: Sequence[tuple[Group, Sequence[Picture]]], others: Sequence[Picture]
+    files: Sequence[ResultFile],
+    groups: Sequence[tuple[Group, Sequence[Picture]]],
+    others: Sequence[Picture],
+    films: Sequence[Film],
 ) -> str:
-    sections = []
+    sections = [f"<section><h2>An adapted agent</h2>{_moving(film)}</section>" for film in films]
     for group, pictures in groups:
         figures = "".join(_figure(picture) for picture in pictures)
         lead = "<br>".join(escape(sentence) for sentence in headlines(group))
@@ -225,6 +273,17 @@ def _figure(picture: Picture) -> str:
     return (
         f'<figure><img alt="{caption}" src="data:image/png;base64,{image}"><figcaption>{caption}</figcaption></figure>'
     )
+
+
+def _moving(film: Film) -> str:
+    """The video, where it is small enough, and its stills."""
+    caption, stills = escape(film.caption), base64.b64encode(film.strip).decode()
+    video = ""
+    if len(film.mp4) <= MAX_VIDEO_BYTES:
+        source = f"data:video/mp4;base64,{base64.b64encode(film.mp4).decode()}"
+        video = f'<video controls loop muted playsinline src="{source}"></video>'
+    image = f'<img alt="{caption}" src="data:image/png;base64,{stills}">'
+    return f"<figure>{video}{image}<figcaption>{caption}</figcaption></figure>"
 
 
 def _provenance(file: ResultFile) -> str:
