@@ -163,7 +163,7 @@ _PAPER_ADAPT: dict[str, Any] = {
 }
 _PAPER_SPIRL: dict[str, Any] = {**_PAPER_ADAPT, "n_exploration_episodes": 0, "kl_clip": 10.0}
 
-_KITCHEN_COLLECT = {"noise": 0.1, "pushes": 0.02, "train_share": 0.7}
+_KITCHEN_COLLECT = {"noise": 0.1, "pushes": 0.02, "intended": True, "train_share": 0.7}
 
 PRESETS: dict[str, Preset] = {
     "maze-paper": Preset(
@@ -207,7 +207,7 @@ PRESETS: dict[str, Preset] = {
         dataset_id="simpl/kitchen-scripted-v0",
         train_tasks="train",
         test_tasks="target",
-        n_trajectories=1000,
+        n_trajectories=700,
         skill_updates=200_000,
         meta_timesteps=640_000,
         collect=_KITCHEN_COLLECT,
@@ -236,7 +236,7 @@ PRESETS: dict[str, Preset] = {
         dataset_id="simpl/kitchen-scripted-v0",
         train_tasks="train",
         test_tasks="target",
-        n_trajectories=1000,
+        n_trajectories=700,
         skill_updates=8_000,
         meta_timesteps=60_000,
         collect=_KITCHEN_COLLECT,

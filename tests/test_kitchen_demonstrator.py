@@ -51,6 +51,17 @@ def test_the_arm_finds_back_after_pushes() -> None:
     assert apart > 0.2  # rad
 
 
+def test_intended_actions_are_those_without_noise() -> None:
+    arguments: dict[str, Any] = {"sequences": [SubtaskSequence.from_name("6501")], "pushes": 0.05, "max_steps": 60}
+    executed, intended = (
+        next(demonstrate(1, 3, intended=chosen, complete_only=False, **arguments)) for chosen in (False, True)
+    )
+    np.testing.assert_array_equal(executed.observations, intended.observations)
+    difference = np.abs(executed.actions - intended.actions)
+    assert 0.01 < np.median(difference) < 0.2  # noise of standard deviation 0.1
+    assert difference.max() > 0.5  # pushes
+
+
 def test_a_joint_at_its_limit_is_left_out() -> None:
     arm = ArmController()
     positions = RESET_POSITIONS.copy()

@@ -29,7 +29,7 @@ class KitchenDemonstration:
     One demonstration, from the reset pose until the gripper has left the last object.
 
     :param observations: as the environment gives them, (L+1, 60)
-    :param actions: as executed, noise included, (L, 9) in [-1, 1]
+    :param actions: as executed, noise included, or as intended, (L, 9) in [-1, 1]
     :param task: what was demonstrated, in this order
     :param completed_at: env steps after which each subtask was paid; fewer than four when it failed
     :param attempts: each try at a subtask
@@ -75,6 +75,7 @@ def demonstrate(
     noise: float = 0.1,
     jitter: float = 0.006,
     pushes: float = 0.0,
+    intended: bool = False,
     max_attempts: int = 3,
     complete_only: bool = True,
     observation_noise: float = 1.0,
@@ -95,6 +96,8 @@ def demonstrate(
     :param jitter: half width of the uniform noise on waypoints, m
     :param pushes: probability per env step of being driven off course, see
         :class:`~simpl_envs.kitchen_scripts.ScriptedArm`
+    :param intended: record the actions that the demonstrator intended, instead of those executed with noise and pushes:
+        noise then shows states off course and how to go on from them, and blurs nothing (DART, Laskey et al., 2017)
     :param max_attempts: at each subtask
     :param complete_only: drop those that do not complete their sequence, and replace them by further numbers
     :param observation_noise: factor on D4RL's, as the environment's ``noise``
@@ -114,7 +117,9 @@ def demonstrate(
     if sequences is not None and not sequences:
         raise ValueError("Expected at least one sequence to demonstrate, or None for random ones")
     simulations = [KitchenSimulation(physics, observation_noise) for _ in range(min(batch_size, n))]
-    settings = _Settings(seed, sequences, train_share, noise, jitter, pushes, max_attempts, complete_only, max_steps)
+    settings = _Settings(
+        seed, sequences, train_share, noise, jitter, pushes, intended, max_attempts, complete_only, max_steps
+    )
     return _in_order(_Demonstrator(n, settings, KitchenPool(simulations, nthread)), n)
 
 
@@ -147,6 +152,7 @@ class _Settings:
     noise: float
     jitter: float
     pushes: float
+    intended: bool
     max_attempts: int
     complete_only: bool
     max_steps: int
@@ -164,17 +170,25 @@ class _Run:
             self.task.subtasks, motions, settings.noise, settings.jitter, settings.pushes, settings.max_attempts
         )
         self.observations = [simulation.reset(noise).astype(np.float32)]
-        self.actions: list[FloatArray] = []
+        self.actions: list[FloatArray] = []  # executed
+        self.intended: list[FloatArray] = []
 
     def act(self) -> FloatArray | None:
         """The next action; None at the end."""
         return self.arm.act(self.observations[-1]) if len(self.actions) < self.settings.max_steps else None
 
+    def record(self, action: FloatArray, positions: npt.NDArray[np.float64]) -> None:
+        """Keep what was done and seen."""
+        self.actions.append(action)
+        self.intended.append(self.arm.intended)
+        self.observations.append(positions.astype(np.float32))
+
     def result(self) -> KitchenDemonstration:
         """What has been recorded."""
         positions = np.stack(self.observations)
         observations = np.concatenate([positions, np.tile(GOAL_HALF, (len(positions), 1))], axis=1)
-        actions = np.stack(self.actions) if self.actions else np.zeros((0, N_ROBOT), dtype=np.float32)
+        recorded = self.intended if self.settings.intended else self.actions
+        actions = np.stack(recorded) if recorded else np.zeros((0, N_ROBOT), dtype=np.float32)
         paid = self.task.count_paid(completed_subtasks(observations[1:]))
         completed_at = tuple(int(np.argmax(paid > k)) + 1 for k in range(int(paid.max(initial=0))))
         return KitchenDemonstration(observations, actions, self.task, completed_at, tuple(self.arm.attempts))
@@ -210,8 +224,7 @@ class _Demonstrator:
         if moving:
             after = self.pool.step(list(moving), np.stack(list(moving.values())))
             for (kitchen, action), positions in zip(moving.items(), after, strict=True):
-                self.runs[kitchen].actions.append(action)
-                self.runs[kitchen].observations.append(positions.astype(np.float32))
+                self.runs[kitchen].record(action, positions)
         return dict(self._end(kitchen) for kitchen, action in actions.items() if action is None)
 
     def _end(self, kitchen: int) -> tuple[int, KitchenDemonstration | None]:

@@ -144,6 +144,7 @@ class ScriptedArm:
         self._strategies = strategies or {}
         self._arm = ArmController()
         self._wander = np.zeros(N_ROBOT)
+        self.intended = np.zeros(N_ROBOT, dtype=np.float32)  # the last action without noise and pushes
         self._push, self._push_steps = np.zeros(N_ROBOT), 0
         self._pace = self._tempo = rng.uniform(0.85, 1.2)
         self._positions = np.zeros(N_POSITIONS)
@@ -165,6 +166,7 @@ class ScriptedArm:
             return None
         self._n_steps += 1
         action = self._arm.action(command.pose, command.opening, command.speed * self._tempo, command.hurry)
+        self.intended = np.clip(action, -1.0, 1.0).astype(np.float32)
         if self._pushed(command.steady):
             action = self._push
         self._wander = 0.8 * self._wander + 0.6 * self._noise * self._rng.standard_normal(N_ROBOT)
