@@ -105,6 +105,7 @@ ERRORS = {
     f"adapt --from {MODEL} --output rows.csv --tasks goals": "No task set 'goals'",
     f"adapt --from {MODEL} --output rows.csv --tasks random:1000:0": "Asked for 1000 goals",
     f"adapt --from {MODEL} --output rows.csv --agents-per-task 0": "--agents-per-task is 0",
+    f"adapt --from {MODEL} --output rows.csv --film": "Task 12-7 has no subtasks to film",
     f"adapt --from {MODEL} --output rows.csv --set n_episodes=3": "20 exploring episodes of 3",
     f"adapt --from {MODEL} --output rows.csv --set exploration=wild": "expected one of prior, aggregate, posterior",
     "report missing.csv": "missing.csv",

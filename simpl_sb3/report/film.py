@@ -184,7 +184,8 @@ def _strip(
     for place, (step, text) in enumerate(texts.items()):
         left = place * (STILL + gap)
         strip.paste(images[min(step, len(images) - 1)].resize((STILL, STILL), Image.Resampling.LANCZOS), (left, 0))
-        draw.text((left + 6, STILL + 16), text, fill=INK, font=_font(17, bold=True), anchor="lm")
+        size = min(17, int(17 * (STILL - 12) / draw.textlength(text, _font(17, bold=True))))
+        draw.text((left + 6, STILL + 16), text, fill=INK, font=_font(size, bold=True), anchor="lm")
         draw.text((left + 6, STILL + 40), f"{step / fps:.1f} s", fill=GREY, font=_font(15), anchor="lm")
     description = PngInfo()
     description.add_itxt("Description", caption)
