@@ -13,6 +13,8 @@ from simpl_sb3 import PRETRAINED, SimplError, SkillPriorPEARL, demo, make_skill_
 from simpl_sb3.results import read_results
 from simpl_sb3.trajectories import read_completions
 
+pytestmark = pytest.mark.filterwarnings("ignore::tqdm.TqdmExperimentalWarning")  # SB3's progress bar
+
 TINY = replace(
     preset("maze-fast"),
     train_tasks="easy",

@@ -67,11 +67,12 @@ def draw_film(
     :param caption: what the film shows
     """
     images = [Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.LANCZOS) for picture in pictures]
-    frames = [np.asarray(_beside(image, step, fps, completions, subtasks)) for step, image in enumerate(images)]
-    frames += frames[-1:] * round(HOLD_SECONDS * fps)
+    last = len(images) - 1
+    steps = [*range(last), *[last] * (1 + round(HOLD_SECONDS * fps))]
+    frames = (np.asarray(_beside(images[step], step, fps, completions, subtasks)) for step in steps)
     mp4 = iio.imwrite(
         "<bytes>",
-        np.stack(frames),
+        np.fromiter(frames, np.dtype((np.uint8, (SIDE, SIDE + COLUMN, 3))), len(steps)),  # one copy: it is large
         extension=".mp4",
         plugin="FFMPEG",
         fps=fps,
