@@ -249,6 +249,7 @@ PRESETS: dict[str, Preset] = {
             "batch_size": 256,
             "learning_rate": 1e-3,
             "min_observation_std": 0.01,
+            "prior_temperature": 0.6,
         },
         meta_train={
             "gradient_steps": 200,
