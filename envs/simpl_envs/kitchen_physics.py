@@ -72,7 +72,7 @@ def load_model(physics: Physics = "published") -> mujoco.MjModel:
     The compiled scene, one per process and kind of physics; treat it as read-only.
 
     :param physics: ``"published"``; or ``"fast"``: simulation steps of 4 ms instead of 2 ms, and no contacts with the
-        counter, the wall, and of the robot with itself. benchmarks/kitchen_demonstrator.md has what that changes
+        counter, the wall, and of the robot with itself. benchmarks/kitchen.md has what that changes
     :return: the model, shared by every kitchen
     :raises SimplError: gymnasium-robotics is not installed, or ``physics`` is unknown
     """
