@@ -163,19 +163,30 @@ _PAPER_ADAPT: dict[str, Any] = {
 }
 _PAPER_SPIRL: dict[str, Any] = {**_PAPER_ADAPT, "n_exploration_episodes": 0, "kl_clip": 10.0}
 
-_KITCHEN_COLLECT = {"noise": 0.1, "pushes": 0.02, "intended": True, "train_share": 0.7}
+_MAZE: dict[str, Any] = {
+    "env_id": "SimplMaze-v0",
+    "dataset_id": "simpl/maze-planner-v0",
+    "train_tasks": "train-40",
+    "test_tasks": "target",
+    "n_trajectories": 3046,
+    "collect": {"noise": 0.0},
+}
+_KITCHEN: dict[str, Any] = {
+    "env_id": "SimplKitchen-v0",
+    "dataset_id": "simpl/kitchen-scripted-v0",
+    "train_tasks": "train",
+    "test_tasks": "target",
+    "n_trajectories": 700,
+    "collect": {"noise": 0.1, "pushes": 0.02, "intended": True, "train_share": 0.7},
+}
+_KITCHEN_FAST_LEARNER: dict[str, Any] = {"updates_per_skill": 2.0, "skill_kl_target": 5.0, "kl_clip": 20.0}
 
 PRESETS: dict[str, Preset] = {
     "maze-paper": Preset(
         name="maze-paper",
-        env_id="SimplMaze-v0",
-        dataset_id="simpl/maze-planner-v0",
-        train_tasks="train-40",
-        test_tasks="target",
-        n_trajectories=3046,
+        **_MAZE,
         skill_updates=200_000,
         meta_timesteps=16_000_000,
-        collect={"noise": 0.0},
         extract=_PAPER_SKILLS,
         meta_train={
             **_PAPER_META,
@@ -190,27 +201,17 @@ PRESETS: dict[str, Preset] = {
     ),
     "maze-fast": Preset(
         name="maze-fast",
-        env_id="SimplMaze-v0",
-        dataset_id="simpl/maze-planner-v0",
-        train_tasks="train-40",
-        test_tasks="target",
-        n_trajectories=3046,
+        **_MAZE,
         skill_updates=8_000,
         meta_timesteps=250_000,
-        collect={"noise": 0.0},
         extract={"kl_weight": 3e-2, "prior_temperature": 0.5},
         spirl={"n_exploration_episodes": 0, "skill_kl_multiplier": 0.05},
     ),
     "kitchen-paper": Preset(
         name="kitchen-paper",
-        env_id="SimplKitchen-v0",
-        dataset_id="simpl/kitchen-scripted-v0",
-        train_tasks="train",
-        test_tasks="target",
-        n_trajectories=700,
+        **_KITCHEN,
         skill_updates=200_000,
         meta_timesteps=640_000,
-        collect=_KITCHEN_COLLECT,
         extract={**_PAPER_SKILLS, "decoder_hidden": (128,) * 6, "prior_hidden": (128,) * 7, "kl_weight": 5e-4},
         meta_train={
             **_PAPER_META,
@@ -232,14 +233,9 @@ PRESETS: dict[str, Preset] = {
     ),
     "kitchen-fast": Preset(
         name="kitchen-fast",
-        env_id="SimplKitchen-v0",
-        dataset_id="simpl/kitchen-scripted-v0",
-        train_tasks="train",
-        test_tasks="target",
-        n_trajectories=700,
+        **_KITCHEN,
         skill_updates=8_000,
         meta_timesteps=30_000,
-        collect=_KITCHEN_COLLECT,
         extract={
             "encoder_hidden": (256,) * 3,
             "decoder_hidden": (256,) * 4,
@@ -261,20 +257,12 @@ PRESETS: dict[str, Preset] = {
             "exploration_latent_skills": None,
         },
         meta_train_env={"physics": "fast"},
-        adapt={
-            "exploration_latent_skills": None,
-            "context_reward_rows": 64,
-            "updates_per_skill": 2.0,
-            "skill_kl_target": 5.0,
-            "kl_clip": 20.0,
-        },
+        adapt={**_KITCHEN_FAST_LEARNER, "exploration_latent_skills": None, "context_reward_rows": 64},
         spirl={
+            **_KITCHEN_FAST_LEARNER,
             "n_exploration_episodes": 0,
             "net_arch": (256,) * 3,
-            "updates_per_skill": 2.0,
-            "skill_kl_target": 5.0,
             "skill_kl_multiplier": 0.05,
-            "kl_clip": 20.0,
         },
     ),
 }
