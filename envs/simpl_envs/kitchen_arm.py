@@ -88,25 +88,26 @@ class ArmController:
         self.position = data.site_xpos[self._site].copy()
         self.rotation = data.site_xmat[self._site].reshape(3, 3).copy()
 
-    def action(self, pose: Pose, opening: float, speed: float, hurry: bool) -> Array:
+    def action(self, pose: Pose, opening: float, speed: float, hurry: bool, loose: bool = False) -> Array:
         """
         :param pose: wanted
         :param opening: of each finger, m
         :param speed: largest speed of the site, m/s
         :param hurry: let single joints saturate, at the price of a bent path: for free space
+        :param loose: care little for the orientation: several times faster along an arc while fingers hold a handle
         :return: action (9,), not clipped
         """
         twist = np.empty(6)
         twist[:3] = _capped(0.6 * (pose.position - self.position), speed * ENV_STEP_SECONDS)
         twist[3:] = _capped(0.6 * _rotation_vector(pose.rotation @ self.rotation.T), 0.16)
-        change = self._joint_change(twist) / FOLLOWED
+        change = self._joint_change(twist, 0.05 if loose else 0.3) / FOLLOWED
         change *= min(1.0, (0.27 if hurry else 0.15) / max(float(np.abs(change).max()), 1e-9))
         arm = (change + self._bias[:N_ARM] / STIFFNESS) / REACH
         return np.concatenate([arm, np.clip(6.0 * (opening - self.fingers) / REACH, -1.0, 1.0)])
 
-    def _joint_change(self, twist: Array) -> Array:
+    def _joint_change(self, twist: Array, rotation_weight: float) -> Array:
         """Joint displacement (7,) for a displacement of the site (6,), inside the joint limits."""
-        weights = np.array([1.0, 1.0, 1.0, 0.3, 0.3, 0.3])
+        weights = np.array([1.0, 1.0, 1.0, *[rotation_weight] * 3])
         jacobian = weights[:, None] * self._jacobian[:, :N_ARM]
         wanted = weights * twist
         home = 0.05 * (RESET_POSITIONS[:N_ARM] - self.joints)

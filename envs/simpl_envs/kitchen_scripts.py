@@ -41,6 +41,7 @@ class Command:
     :param opening: of each finger, m
     :param speed: largest, m/s
     :param hurry: see :meth:`ArmController.action`
+    :param loose: see :meth:`ArmController.action`
     :param steady: with half the action noise
     """
 
@@ -48,6 +49,7 @@ class Command:
     opening: float
     speed: float = 0.7
     hurry: bool = False
+    loose: bool = False
     steady: bool = False
 
 
@@ -108,8 +110,8 @@ HINGE_DOOR = Door(
     *(lambda angle: float(np.clip(0.55 * angle - 0.25, -0.25, 0.5)), 0.125, -0.01, 0.7, (0.03, -0.17, -0.04)),
 )
 MICROWAVE_DOOR = Door(
-    *((-1.128, 0.455), (-0.642, 0.493), (1.75, 1.86), 22, -0.24, (-0.37, -0.12)),
-    *(lambda angle: 0.5 * angle, 0.115, 0.01, 0.45, (0.05, -0.14, 0.04)),
+    *((-1.128, 0.455), (-0.642, 0.493), (1.75, 1.86), 22, -0.34, (-0.37, -0.12)),
+    *(lambda angle: 0.5 * angle, 0.115, 0.01, 0.7, (0.05, -0.14, 0.04)),
 )
 
 
@@ -165,7 +167,8 @@ class ScriptedArm:
         if command is None:
             return None
         self._n_steps += 1
-        action = self._arm.action(command.pose, command.opening, command.speed * self._tempo, command.hurry)
+        speed = command.speed * self._tempo
+        action = self._arm.action(command.pose, command.opening, speed, command.hurry, command.loose)
         self.intended = np.clip(action, -1.0, 1.0).astype(np.float32)
         if self._pushed(command.steady):
             action = self._push
@@ -238,16 +241,22 @@ class ScriptedArm:
                 return
 
     def _work(
-        self, pose: Callable[[], Pose], opening: float, speed: float, patience: int = 10, hurry: bool = False
+        self,
+        pose: Callable[[], Pose],
+        opening: float,
+        speed: float,
+        patience: int = 10,
+        hurry: bool = False,
+        loose: bool = False,
     ) -> Script:
-        """Move the object until it is beyond completion by the margin, or no longer moves."""
+        """Move the object until it is beyond completion by the margin, or no longer moves; once complete, the less."""
         closest, n_idle = self._distance(), 0
         for _ in range(70):
-            yield Command(pose(), opening, speed, hurry, steady=True)
+            yield Command(pose(), opening, speed, hurry, loose, steady=True)
             distance = self._distance()
             n_idle = 0 if distance < closest - 0.01 else n_idle + 1
             closest = distance if n_idle == 0 else closest
-            if distance < self._margin or n_idle >= patience:
+            if distance < self._margin or n_idle >= (3 if self._completed else patience):
                 return
 
     def _back_off(self) -> Script:
@@ -278,11 +287,11 @@ class ScriptedArm:
         yield from self._hold(inside, CLOSED, 8, lambda: float(self._arm.fingers.min()) < 0.026)
 
         def twisted(lead: float) -> Pose:
-            return Pose(inside.position, pitch, 0.0, min(abs(float(self._positions[knob])) + lead, 1.4))
+            return Pose(inside.position, pitch, 0.0, min(abs(float(self._positions[knob])) + lead, 1.6))
 
-        yield from self._work(lambda: twisted(0.8), CLOSED, 0.7, patience=18)
+        yield from self._work(lambda: twisted(1.0), CLOSED, 0.7, patience=18)
         released = Pose(self._arm.position, pitch, 0.0, twisted(0.0).roll)
-        yield from self._hold(released, OPEN, 3)
+        yield from self._hold(released, OPEN, 2)
         yield from self._leave(0.45, OPEN, released)
 
     def _light(self) -> Script:
@@ -291,7 +300,7 @@ class ScriptedArm:
         if not (yield from self._enter(Pose(self._near(x, 0.60, 2.275)), opening, 0.015)):
             return
         target = Pose(np.array([x - travel, 0.60, 2.277]))
-        yield from self._work(lambda: target, opening, 0.3)
+        yield from self._work(lambda: target, opening, 0.5)
         yield from self._leave(0.45, opening, target)
 
     def _slide(self) -> Script:
@@ -351,8 +360,8 @@ class ScriptedArm:
         grip = pose(door.depth)
         if not (yield from self._enter(grip, OPEN)):
             return
-        yield from self._hold(grip, CLOSED, 6)
-        yield from self._work(lambda: pose(door.depth, door.ahead), CLOSED, door.speed)
+        yield from self._hold(grip, CLOSED, 5)
+        yield from self._work(lambda: pose(door.depth, door.ahead), CLOSED, door.speed, loose=True)
         here = pose(door.depth)
         yield from self._hold(here, OPEN, 3)
         out = Pose(here.position + door.leave, pitch, here.yaw)
@@ -360,8 +369,8 @@ class ScriptedArm:
 
     def _kettle(self) -> Script:
         opening, pitch = CLOSED if self._strategy == "push-closed" else OPEN, -0.6
-        yield from self._go(Pose(self._near(-0.29, 0.10, 1.95), pitch), opening, 0.06)
-        yield from self._go(Pose(self._near(float(self._positions[23]), 0.10, 1.710), pitch), opening, hurry=False)
+        yield from self._go(Pose(self._near(-0.29, 0.10, 1.95), pitch), opening, 0.10)
+        yield from self._go(Pose(self._near(float(self._positions[23]), 0.10, 1.710), pitch), opening)
 
         def behind() -> Pose:
             x, y = self._positions[23:25]
