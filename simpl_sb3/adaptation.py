@@ -64,7 +64,7 @@ class Adaptation:
         self.alive = np.arange(n_agents)  # agents that still learn; member m of the policy is agent alive[m]
         sizes = (n_agents, settings.buffer_size, observation_dim, skills.skill_dim)
         self.context = TaskReplayBuffer(*sizes, seed, self.device)
-        self.replay = TaskReplayBuffer(*sizes, seed, self.device)
+        self.replay = TaskReplayBuffer(*sizes, seed, self.device, settings.handle_timeout_termination)
         self.agents: list[SkillPriorSAC | None] = [None] * n_agents
 
     def run(self) -> list[SkillPriorSAC]:
@@ -226,6 +226,7 @@ class Adaptation:
             batch_size=settings.batch_size,
             tau=settings.tau,
             gamma=settings.gamma,
+            handle_timeout_termination=settings.handle_timeout_termination,
             gradient_steps=max(1, round(settings.updates_per_skill)),
             n_steps=settings.n_steps,
             net_arch=tuple(self.net_arch),

@@ -21,6 +21,7 @@ class SkillEpisode:
     :param terminated: (L,) float; at most the last row is 1
     :param next_observations: after each skill, (L, O)
     :param skill_steps: env steps of each skill, (L,)
+    :param truncated: (L,) float; the last row is 1 where a time limit ended the episode
     :param env_observations: after every env step, (sum of skill_steps, O); None where nothing will be relabelled
     """
 
@@ -30,6 +31,7 @@ class SkillEpisode:
     terminated: np.ndarray
     next_observations: np.ndarray
     skill_steps: np.ndarray
+    truncated: np.ndarray
     env_observations: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -65,7 +67,7 @@ class SkillEpisode:
         cut["rewards"] = np.add.reduceat(paid, ends - self.skill_steps.astype(int))[:n_skills].astype(np.float32)
         cut["terminated"] = np.zeros(n_skills, np.float32)
         if terminated.any():
-            cut["terminated"][-1] = 1.0
+            cut["terminated"][-1], cut["truncated"][-1] = 1.0, 0.0
             cut["next_observations"][-1] = self.env_observations[n_env_steps - 1]
             cut["skill_steps"][-1] -= ends[n_skills - 1] - n_env_steps
         return replace(self, **cut, env_observations=self.env_observations[:n_env_steps])
@@ -111,6 +113,7 @@ class TaskReplayBuffer:
     :param skill_dim: Z
     :param seed: of the sampling
     :param device: of the samples
+    :param handle_timeout_termination: False samples a time limit's end as a termination
     """
 
     def __init__(
@@ -121,8 +124,10 @@ class TaskReplayBuffer:
         skill_dim: int,
         seed: int | None = None,
         device: Any = "cpu",
+        handle_timeout_termination: bool = True,
     ) -> None:
         self.n_tasks, self.capacity, self.device = n_tasks, capacity, th.device(device)
+        self.handle_timeout_termination = handle_timeout_termination
         self.observation_dim, self.skill_dim = observation_dim, skill_dim
         names = ("observations", "actions", "rewards", "terminated", "next_observations")
         sizes = (observation_dim, skill_dim, 1, 1, observation_dim)
@@ -132,6 +137,7 @@ class TaskReplayBuffer:
         self.rows = np.zeros((n_tasks * capacity, self.context_dim), np.float32)
         self.skill_steps = np.zeros(n_tasks * capacity, np.float32)
         self.ends = np.zeros(n_tasks * capacity, bool)  # the last row of an episode
+        self.truncated = np.zeros(n_tasks * capacity, bool)  # the same, by a time limit
         self.written = np.zeros(n_tasks, np.int64)  # rows ever written, per task
         self.rng = np.random.default_rng(seed)
 
@@ -167,6 +173,7 @@ class TaskReplayBuffer:
             self.rows[at, columns] = np.asarray(rows[name], np.float32).reshape(len(at), -1)
         self.skill_steps[at] = rows["skill_steps"]
         self.ends[at] = ends
+        self.truncated[at] = rows["truncated"]
 
     def sample(
         self,
@@ -200,12 +207,15 @@ class TaskReplayBuffer:
         rewards = np.where(used, self.rows[span, self._columns["rewards"].start], 0.0)
         total, discount = n_step_return(self._tensor(rewards), self._tensor(discounts))
         first, final = self.rows[span[..., 0]], self.rows[last]
+        terminated = final[..., self._columns["terminated"].start]
+        if not self.handle_timeout_termination:
+            terminated = np.maximum(terminated, self.truncated[last])
         return TaskBatch(
             observations=self._tensor(first[..., self._columns["observations"]]),
             actions=self._tensor(first[..., self._columns["actions"]]),
             rewards=total,
             discounts=discount,
-            terminated=self._tensor(final[..., self._columns["terminated"].start]),
+            terminated=self._tensor(terminated),
             next_observations=self._tensor(final[..., self._columns["next_observations"]]),
         )
 
@@ -251,7 +261,7 @@ class TaskReplayBuffer:
 
     def take_over(self, other: "TaskReplayBuffer") -> None:
         """Begin with a copy of another buffer of the same sizes."""
-        for name in ("rows", "skill_steps", "ends", "written"):
+        for name in ("rows", "skill_steps", "ends", "truncated", "written"):
             getattr(self, name)[:] = getattr(other, name)
 
     def _balanced(self, task: int, n_rows: int, reward_rows: int, whole: bool = False) -> np.ndarray:

@@ -43,6 +43,8 @@ class AdaptationSettings:
     :param buffer_size: skills kept
     :param tau: step of the target critics
     :param gamma: discount per skill
+    :param handle_timeout_termination: value what would follow a time limit, as if the episode went on (SB3's name);
+        False takes the limit for an end, so that what comes late is worth less
     :param n_steps: skills that a transition spans at most. Note: the paper has 1
     :param skill_kl_target: budget of KL(policy || skill prior) in nats
     :param skill_kl_multiplier: its multiplier at the start; None takes the meta-trained one
@@ -68,6 +70,7 @@ class AdaptationSettings:
     buffer_size: int = 20_000
     tau: float = 0.01
     gamma: float = 0.99
+    handle_timeout_termination: bool = True
     n_steps: int = 4
     skill_kl_target: float = 1.0
     skill_kl_multiplier: float | None = None
@@ -176,10 +179,16 @@ _KITCHEN: dict[str, Any] = {
     "dataset_id": "simpl/kitchen-scripted-v0",
     "train_tasks": "train",
     "test_tasks": "target",
-    "n_trajectories": 700,
+    "n_trajectories": 800,
     "collect": {"noise": 0.1, "pushes": 0.02, "intended": True, "train_share": 0.7},
 }
-_KITCHEN_FAST_LEARNER: dict[str, Any] = {"updates_per_skill": 2.0, "skill_kl_target": 5.0, "kl_clip": 20.0}
+_KITCHEN_FAST_RETURN: dict[str, Any] = {"gamma": 0.95, "handle_timeout_termination": False}  # time is what runs out
+_KITCHEN_FAST_LEARNER: dict[str, Any] = {
+    **_KITCHEN_FAST_RETURN,
+    "updates_per_skill": 2.0,
+    "skill_kl_target": 10.0,
+    "kl_clip": 20.0,
+}
 
 PRESETS: dict[str, Preset] = {
     "maze-paper": Preset(
@@ -248,11 +257,12 @@ PRESETS: dict[str, Preset] = {
             "prior_temperature": 0.6,
         },
         meta_train={
+            **_KITCHEN_FAST_RETURN,
             "gradient_steps": 200,
             "task_latent_dim": 6,
             "net_arch": (256,) * 3,
             "context_reward_rows": 64,
-            "skill_kl_targets": (0.5, 5.0),
+            "skill_kl_targets": (0.5, 10.0),
             "kl_clip": 10.0,
             "exploration_latent_skills": None,
         },

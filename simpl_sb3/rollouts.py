@@ -114,7 +114,7 @@ class EpisodeCollector:
             after[i] = infos[i]["terminal_observation"]
         truncated = np.array([info.get("TimeLimit.truncated", False) for info in infos])
         steps = np.array([info["skill_steps"] for info in infos])
-        columns = (self.observations.copy(), z, rewards, dones & ~truncated, after, steps)
+        columns = (self.observations.copy(), z, rewards, dones & ~truncated, after, steps, dones & truncated)
         rows = {name: np.asarray(column, np.float32)[indices] for name, column in zip(ROW_FIELDS, columns, strict=True)}
         for k, i in enumerate(indices):
             self._steps[i].append((*(column[k] for column in rows.values()), infos[i].get("skill_observations")))

@@ -49,6 +49,8 @@ class SkillPriorPEARL(MetaSkillAlgorithm):
     :param tau: step of the target critics towards the critics
     :param gamma: discount per skill
     :param gamma_per_env_step: take ``gamma`` per env step: a skill of k env steps counts gamma^k
+    :param handle_timeout_termination: value what would follow a time limit, as if the episode went on (SB3's name);
+        False takes the limit for an end, so that what comes late is worth less
     :param gradient_steps: updates per meta-iteration; -1 for the published 256 * skills lived / (tasks * batch_size)
     :param n_steps: skills that a transition spans at most. Note: the paper has 1. The KL is paid at the span's end only
     :param hindsight: store an episode also for each other training task that would have paid, cut where that task ends.
@@ -89,6 +91,7 @@ class SkillPriorPEARL(MetaSkillAlgorithm):
         tau: float = 0.01,
         gamma: float = 0.99,
         gamma_per_env_step: bool = False,
+        handle_timeout_termination: bool = True,
         gradient_steps: int = 300,
         n_steps: int = 6,
         hindsight: bool = True,
@@ -136,6 +139,7 @@ class SkillPriorPEARL(MetaSkillAlgorithm):
         )
         self.context_buffer_size, self.hindsight = context_buffer_size, hindsight
         self.gamma_per_env_step, self.kl_clip = gamma_per_env_step, kl_clip
+        self.handle_timeout_termination = handle_timeout_termination
         self.exploration, self.exploration_spread = exploration, exploration_spread
         self.exploration_latent_skills = exploration_latent_skills
         self.task_latent_dim, self.task_encoder, self.encoder_width = task_latent_dim, task_encoder, encoder_width
@@ -160,7 +164,9 @@ class SkillPriorPEARL(MetaSkillAlgorithm):
         dims = self.skills.observation_space.shape[0], self.skills.skill_dim
         n_tasks, seeds = len(self.task_names), self.rng.integers(2**31, size=2).tolist()
         self.context_buffer = TaskReplayBuffer(n_tasks, self.context_buffer_size, *dims, seeds[0], self.device)
-        self.replay_buffer = TaskReplayBuffer(n_tasks, self.buffer_size, *dims, seeds[1], self.device)
+        self.replay_buffer = TaskReplayBuffer(
+            n_tasks, self.buffer_size, *dims, seeds[1], self.device, self.handle_timeout_termination
+        )
         self.policy = self.policy_class(  # type: ignore[assignment]
             self.observation_space,
             self.action_space,

@@ -88,6 +88,8 @@ class SkillPriorSAC(SkillAlgorithm):
     :param tau: step of the target critics towards the critics
     :param gamma: discount per skill
     :param gamma_per_env_step: take ``gamma`` per env step: a skill of k env steps counts gamma^k
+    :param handle_timeout_termination: value what would follow a time limit, as if the episode went on (SB3's name);
+        False takes the limit for an end, so that what comes late is worth less
     :param train_freq: vec-env steps between two rounds of updates
     :param gradient_steps: updates per round
     :param n_steps: skills that a transition spans at most. Note: the paper has 1
@@ -114,6 +116,7 @@ class SkillPriorSAC(SkillAlgorithm):
         tau: float = 0.005,
         gamma: float = 0.99,
         gamma_per_env_step: bool = False,
+        handle_timeout_termination: bool = True,
         train_freq: int = 1,
         gradient_steps: int = 1,
         n_steps: int = 1,
@@ -149,7 +152,7 @@ class SkillPriorSAC(SkillAlgorithm):
             sde_support=False,
             support_multi_env=True,
         )
-        self.gamma_per_env_step = gamma_per_env_step
+        self.gamma_per_env_step, self.handle_timeout_termination = gamma_per_env_step, handle_timeout_termination
         self.net_arch, self.task_latent_dim = tuple(net_arch), task_latent_dim
         self.skill_kl_target, self.skill_kl_multiplier = skill_kl_target, skill_kl_multiplier
         self.multiplier_learning_rate, self.multipliers_only_grow = multiplier_learning_rate, multipliers_only_grow
@@ -168,7 +171,9 @@ class SkillPriorSAC(SkillAlgorithm):
         self._setup_lr_schedule()
         self._convert_train_freq()
         dims = self.skills.observation_space.shape[0], self.skills.skill_dim
-        self.replay_buffer = TaskReplayBuffer(self.n_envs, self.buffer_size, *dims, self.seed, self.device)
+        self.replay_buffer = TaskReplayBuffer(
+            self.n_envs, self.buffer_size, *dims, self.seed, self.device, self.handle_timeout_termination
+        )
         self.policy = self.policy_class(  # type: ignore[assignment]
             self.observation_space,
             self.action_space,
@@ -227,6 +232,7 @@ class SkillPriorSAC(SkillAlgorithm):
             "terminated": dones & ~truncated,
             "next_observations": after,
             "skill_steps": np.array([info["skill_steps"] for info in infos]),
+            "truncated": dones & truncated,
         }
         replay_buffer.add(np.arange(self.n_envs), rows, dones)
         self._last_obs = new_obs

@@ -141,18 +141,20 @@ def line_envs(number: int, **arguments: Any) -> list[Callable[[], LineEnv]]:
     return [lambda: LineEnv(**arguments)] * number
 
 
-def numbered_episode(first: int, length: int, terminated: bool = False, skill_steps: int = HORIZON) -> SkillEpisode:
+def numbered_episode(
+    first: int, length: int, terminated: bool = False, skill_steps: int = HORIZON, truncated: bool = False
+) -> SkillEpisode:
     """An episode whose rows hold their own number: first, first + 1, ...; the next observation is the next number."""
     number = np.arange(first, first + length, dtype=np.float32)
-    ends = np.zeros(length, np.float32)
-    ends[-1:] = terminated
+    last = np.arange(length) == length - 1
     return SkillEpisode(
         observations=np.repeat(number[:, None], 2, axis=1),
         actions=np.repeat(number[:, None], SKILL_DIM, axis=1),
         rewards=number.copy(),
-        terminated=ends,
+        terminated=np.float32(last & terminated),
         next_observations=np.repeat(number[:, None] + 1, 2, axis=1),
         skill_steps=np.full(length, skill_steps, np.float32),
+        truncated=np.float32(last & truncated),
     )
 
 

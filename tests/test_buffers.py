@@ -17,8 +17,8 @@ ROW = 2 + SKILL_DIM + 1 + 1 + 2
 REWARD = 2 + SKILL_DIM
 
 
-def make(n_tasks: int = 3, capacity: int = 12, seed: int = 0) -> TaskReplayBuffer:
-    return TaskReplayBuffer(n_tasks, capacity, observation_dim=2, skill_dim=SKILL_DIM, seed=seed)
+def make(n_tasks: int = 3, capacity: int = 12, seed: int = 0, **settings: Any) -> TaskReplayBuffer:
+    return TaskReplayBuffer(n_tasks, capacity, observation_dim=2, skill_dim=SKILL_DIM, seed=seed, **settings)
 
 
 def assert_equal_batches(one: TaskBatch, other: TaskBatch) -> None:
@@ -102,6 +102,27 @@ def test_samples_are_those_of_the_rows_held(
             assert batch.discounts[t, b].item() == pytest.approx(discount, rel=1e-4)
             assert batch.terminated[t, b].item() == terminated
             assert (batch.next_observations[t, b] == after).all()
+
+
+@pytest.mark.parametrize("handled", [True, False])
+def test_what_follows_a_time_limit_counts_only_where_timeouts_are_handled(handled: bool) -> None:
+    buffer = make(4, handle_timeout_termination=handled)
+    buffer.add_episode(0, numbered_episode(0, 3, truncated=True))
+    buffer.add_episode(1, numbered_episode(0, 3, terminated=True))
+    for i in range(3):
+        rows = {name: getattr(numbered_episode(0, 3, truncated=True), name)[i : i + 1] for name in ROW_FIELDS}
+        buffer.add(np.array([2]), rows, np.array([i == 2]))
+    copy = make(4, handle_timeout_termination=handled)
+    copy.take_over(buffer)
+    for one in (buffer, copy):
+        for n_steps in (1, 2):
+            batch = one.sample([0, 1, 2], 100, GAMMA, n_steps)
+            last = (batch.next_observations[..., 0] == 3).float()
+            assert 0 < last.mean() < 1
+            assert th.equal(batch.terminated[1], last[1])
+            for task in (0, 2):
+                assert th.equal(batch.terminated[task], th.zeros(100) if handled else last[task])
+    assert buffer.whole_context(0)[..., -3].sum() == 0  # a context row tells a termination, not a time limit
 
 
 def test_shapes_and_order_of_a_sample() -> None:
@@ -259,8 +280,12 @@ def test_the_whole_context_is_every_row_once(n_rows: int | None) -> None:
 # ---------------------------------------------------------------- episodes and hindsight
 
 
-def lived_through(x: list[float], skill_lengths: list[int], task: Any) -> SkillEpisode:
-    """The episode that these positions after each env step would have been under a task, one env step at a time."""
+def lived_through(x: list[float], skill_lengths: list[int], task: Any, limit: bool = False) -> SkillEpisode:
+    """
+    The episode that these positions after each env step would have been under a task, one env step at a time.
+
+    :param limit: a time limit ends it, where the task has not
+    """
     positions = np.array([[value, 0.0] for value in x], np.float32)
     rewards, terminated = task.rewards(positions)
     fields: dict[str, list[Any]] = {name: [] for name in ROW_FIELDS}
@@ -270,7 +295,8 @@ def lived_through(x: list[float], skill_lengths: list[int], task: Any) -> SkillE
         while count < length and not ended:
             total, ended = total + rewards[step], bool(terminated[step])
             count, step = count + 1, step + 1
-        row = (before, np.full(SKILL_DIM, number), total, float(ended), positions[step - 1], count)
+        truncated = float(limit and not ended and number == len(skill_lengths) - 1)
+        row = (before, np.full(SKILL_DIM, number), total, float(ended), positions[step - 1], count, truncated)
         for name, value in zip(ROW_FIELDS, row, strict=True):
             fields[name].append(value)
         before = positions[step - 1]
@@ -297,11 +323,16 @@ Walk = st.lists(
 
 
 @settings(max_examples=150)
-@given(walk=Walk, task=st.one_of(st.integers(-6, 6).map(LineTask), st.integers(-6, 6).map(Collect)))
-def test_relabelled_is_what_would_have_been_lived_through(walk: list[tuple[int, list[int]]], task: Any) -> None:
+@given(
+    walk=Walk, task=st.one_of(st.integers(-6, 6).map(LineTask), st.integers(-6, 6).map(Collect)), limit=st.booleans()
+)
+def test_relabelled_is_what_would_have_been_lived_through(
+    walk: list[tuple[int, list[int]]], task: Any, limit: bool
+) -> None:
     lengths = [length for length, _ in walk]
     x = [float(value) for length, values in walk for value in values[:length]]
-    relabelled, lived = lived_through(x, lengths, NEVER).relabelled(task), lived_through(x, lengths, task)
+    lived = lived_through(x, lengths, task, limit)
+    relabelled = lived_through(x, lengths, NEVER, limit).relabelled(task)
     if lived.rewards.sum() == 0:
         assert relabelled is None
         return
