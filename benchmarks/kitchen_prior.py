@@ -14,27 +14,30 @@ from pathlib import Path
 import numpy as np
 import torch as th
 
-from simpl_envs.kitchen import MAX_EPISODE_STEPS, SimplKitchenVectorEnv
-from simpl_envs.tasks import KITCHEN_TASK_SETS, SUBTASKS, completed_subtasks
-from simpl_sb3 import SkillModel
+from simpl_envs.tasks import KITCHEN_TASK_SETS, SUBTASKS, SubtaskSequence, completed_subtasks
+from simpl_sb3 import SkillModel, make_skill_vec_env
+from simpl_sb3.rollouts import EpisodeCollector, Job
 
 BATCH = 64
 
 
-def live(skills: SkillModel, n: int, seed: int, physics: str, nthread: int | None) -> np.ndarray:
-    """:return: what n episodes observed, (280, n, 60)"""
-    env = SimplKitchenVectorEnv(n, None, "Disabled", nthread, physics=physics)  # type: ignore[arg-type]
-    env.set_task("1432")  # the prior hardly ever finishes it, which would end the episode
-    last = env.reset(seed=seed)[0]
-    observed = np.empty((MAX_EPISODE_STEPS, *last.shape), np.float32)
-    for step in range(MAX_EPISODE_STEPS):
-        if step % skills.horizon == 0:
-            with th.no_grad():
-                mean, std = skills.prior(th.as_tensor(last))
-            z = (mean + std * th.randn_like(std)).numpy()
-        last = observed[step] = env.step(skills.act(last, z))[0]
+def live(skills: SkillModel, n: int, seed: int, physics: str, nthread: int | None) -> list[np.ndarray]:
+    """:return: what each of n episodes observed, (280, 60)"""
+    env = make_skill_vec_env("SimplKitchen-v0", skills, n, seed=seed, physics=physics, nthread=nthread)
+    task = SubtaskSequence.from_name("1432")  # the prior hardly ever finishes it, which would end the episode
+    jobs = [Job(task, i, "prior") for i in range(n)]
+
+    @th.no_grad()
+    def act(observations: np.ndarray, _: th.Tensor) -> np.ndarray:
+        mean, std = skills.prior(th.as_tensor(observations))
+        return (mean + std * th.randn_like(std)).numpy()
+
+    collector = EpisodeCollector(env, act, lambda _: jobs.pop() if jobs else None, lambda _: th.zeros(0), 0)
+    episodes = []
+    while collector.active.any():
+        episodes += [one.episode.env_observations for one in collector.step().finished]
     env.close()
-    return observed
+    return episodes
 
 
 def show(name: str, values: np.ndarray) -> None:
@@ -58,7 +61,7 @@ def main() -> None:
     sizes = [min(BATCH, args.n - first) for first in range(0, args.n, BATCH)]
     seeds = [args.seed + first for first in range(0, args.n, BATCH)]
     parts = [live(skills, n, seed, args.physics, args.nthread) for n, seed in zip(sizes, seeds, strict=True)]
-    episodes = np.concatenate(parts, axis=1).swapaxes(0, 1)  # (n, 280, 60)
+    episodes = [one for part in parts for one in part]
     done = np.stack([completed_subtasks(one).any(axis=0) for one in episodes])  # (n, 7)
     tasks = KITCHEN_TASK_SETS["target"]
     paid = np.stack([[task.rewards(one)[0].sum() for task in tasks] for one in episodes])  # (n, 10)

@@ -386,4 +386,6 @@ def adapt(
         overwrite=overwrite,
     )
     keeper.write_kept(output.with_suffix(".npz"), overwrite)
+    for suffix in (".mp4", ".png"):
+        output.with_suffix(suffix).unlink(missing_ok=True)  # an earlier film would show other agents than these rows
     return [Adapted(*one) for one in zip(tasks, seeds, agents, strict=True)]
