@@ -185,7 +185,7 @@ _KITCHEN: dict[str, Any] = {
 _KITCHEN_FAST_RETURN: dict[str, Any] = {"gamma": 0.95, "handle_timeout_termination": False}  # time is what runs out
 _KITCHEN_FAST_LEARNER: dict[str, Any] = {
     **_KITCHEN_FAST_RETURN,
-    "updates_per_skill": 2.0,
+    "updates_per_skill": 1.0,
     "skill_kl_target": 10.0,
     "kl_clip": 20.0,
 }
