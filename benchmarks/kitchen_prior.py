@@ -24,6 +24,7 @@ BATCH = 64
 def live(skills: SkillModel, n: int, seed: int, physics: str, nthread: int | None) -> list[np.ndarray]:
     """:return: what each of n episodes observed, (280, 60)"""
     env = make_skill_vec_env("SimplKitchen-v0", skills, n, seed=seed, physics=physics, nthread=nthread)
+    env.reset()
     task = SubtaskSequence.from_name("1432")  # the prior hardly ever finishes it, which would end the episode
     jobs = [Job(task, i, "prior") for i in range(n)]
 

@@ -179,7 +179,7 @@ _KITCHEN: dict[str, Any] = {
     "dataset_id": "simpl/kitchen-scripted-v0",
     "train_tasks": "train",
     "test_tasks": "target",
-    "n_trajectories": 800,
+    "n_trajectories": 700,
     "collect": {"noise": 0.1, "pushes": 0.02, "intended": True, "train_share": 0.7},
 }
 _KITCHEN_FAST_RETURN: dict[str, Any] = {"gamma": 0.95, "handle_timeout_termination": False}  # time is what runs out
