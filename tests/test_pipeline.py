@@ -180,6 +180,15 @@ def test_settings_are_refused_before_anything_is_written(tmp_path: Path) -> None
     assert not list(tmp_path.iterdir())
 
 
+def test_a_film_goes_with_the_agents_that_it_shows(tmp_path: Path) -> None:
+    skills, rows = PRETRAINED / "maze-fast" / "skills.safetensors", tmp_path / "rows.csv"
+    for name in ("rows.mp4", "rows.png", "other.mp4"):
+        (tmp_path / name).touch()
+    settings = {"n_episodes": 1, "n_exploration_episodes": 0, "updates_per_skill": 0.0}
+    adapt_quickly(skills, rows, method="spirl", settings=settings, overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other.mp4", "rows.csv", "rows.json", "rows.npz"]
+
+
 def test_an_environment_without_tasks_is_refused() -> None:
     env = gym.make("MountainCarContinuous-v0")
     skills = tiny_skills(env.observation_space, env.action_space)  # type: ignore[arg-type]
