@@ -10,8 +10,8 @@ simpl-sb3 collect --preset kitchen-fast --seed 0
 simpl-sb3 extract --preset kitchen-fast --output "$runs/skills" --seed 0
 skills=$runs/skills/skills.safetensors
 
-python benchmarks/kitchen_prior.py "$skills" --n 300
-python benchmarks/kitchen_prior.py "$skills" --n 300 --physics fast
+python benchmarks/kitchen_prior.py "$skills" --n 128
+python benchmarks/kitchen_prior.py "$skills" --n 128 --physics fast
 for seed in 0 1 2; do
     simpl-sb3 meta-train --preset kitchen-fast --skills "$skills" --output "$runs/meta-$seed" --seed "$seed"
     simpl-sb3 adapt --preset kitchen-fast --from "$runs/meta-$seed/model.zip" --output "$results/kitchen/kitchen-fast-simpl-$seed.csv" \
@@ -21,4 +21,6 @@ for seed in 0 1 2; do
     simpl-sb3 adapt --preset kitchen-fast --method spirl --from "$skills" --output "$results/kitchen/kitchen-fast-spirl-$seed.csv" \
         --seed "$seed"
 done
+python benchmarks/kitchen_policy.py "$runs/meta-0/model.zip"
+python benchmarks/kitchen_policy.py "$runs/meta-0/model.zip" --physics fast
 simpl-sb3 report "$results/kitchen" --output "$runs/report" --progress "$runs"/meta-*/progress.csv

@@ -244,7 +244,7 @@ PRESETS: dict[str, Preset] = {
         name="kitchen-fast",
         **_KITCHEN,
         skill_updates=8_000,
-        meta_timesteps=30_000,
+        meta_timesteps=25_000,
         extract={
             "encoder_hidden": (256,) * 3,
             "decoder_hidden": (256,) * 4,
