@@ -194,7 +194,9 @@ class Adaptation:
 
     def _update(self) -> None:
         settings = self.settings
-        batch = self.replay.sample(self.alive, settings.batch_size, settings.gamma, settings.n_steps)
+        batch = self.replay.sample(
+            self.alive, settings.batch_size, settings.gamma, settings.n_steps, settings.gamma_per_env_step
+        )
         update_agents(
             self.policy,
             self.optimizers,
@@ -226,6 +228,7 @@ class Adaptation:
             batch_size=settings.batch_size,
             tau=settings.tau,
             gamma=settings.gamma,
+            gamma_per_env_step=settings.gamma_per_env_step,
             handle_timeout_termination=settings.handle_timeout_termination,
             gradient_steps=max(1, round(settings.updates_per_skill)),
             n_steps=settings.n_steps,

@@ -168,6 +168,11 @@ class TaskReplayBuffer:
         self._write(task_index * self.capacity + places, rows, ends)
         self.written[task_index] += length
 
+    def end_episodes(self) -> None:
+        """What comes next belongs to other episodes: the environments were reset from outside."""
+        held = np.flatnonzero(self.written)
+        self.ends[held * self.capacity + (self.written[held] - 1) % self.capacity] = True
+
     def _write(self, at: np.ndarray, rows: dict[str, np.ndarray], ends: np.ndarray) -> None:
         for name, columns in self._columns.items():
             self.rows[at, columns] = np.asarray(rows[name], np.float32).reshape(len(at), -1)

@@ -12,9 +12,11 @@ from simpl_sb3.config import PRESETS, AdaptationSettings, Preset, parse_override
 from simpl_sb3.datasets import read_settings
 from simpl_sb3.demo import demo
 from simpl_sb3.errors import SettingsError, SimplError
-from simpl_sb3.film import check_tasks, film_beside
+from simpl_sb3.film import check_camera, check_tasks, film_beside
 from simpl_sb3.kitchen_data import CONVERTED_DATASET_ID, MAX_STEPS, convert_kitchen_data, find_kitchen_data
+from simpl_sb3.provenance import git_revision
 from simpl_sb3.report import make_report
+from simpl_sb3.runs import new_folder
 from simpl_sb3.skill_extractor import SkillExtractor
 from simpl_sb3.skill_prior_pearl import SkillPriorPEARL
 
@@ -137,7 +139,7 @@ def extract(
     """
     chosen = preset(preset_name)
     asked = {**chosen.extract, **parse_overrides(settings, SkillExtractor.__init__, more=("observation_key",))}
-    folder = pipeline.new_folder(output, overwrite)
+    folder = new_folder(output, overwrite)
     updates = at_least_one("total-updates", total_updates, chosen.skill_updates)
     dataset_id = dataset or chosen.dataset_id
     check_preset_fits(chosen, dataset_id)
@@ -181,7 +183,7 @@ def meta_train(
     path = pipeline.meta_train(
         chosen,
         skills,
-        pipeline.new_folder(output, overwrite),
+        new_folder(output, overwrite),
         {**chosen.meta_train, **parse_overrides(settings, SkillPriorPEARL.__init__)},
         train_tasks=train_tasks or chosen.train_tasks,
         total_timesteps=at_least_one("total-timesteps", total_timesteps, chosen.meta_timesteps),
@@ -232,6 +234,7 @@ def adapt(
     test_tasks = tasks or chosen.test_tasks
     if film:
         check_tasks(pipeline.find_tasks(chosen.env_id, test_tasks))
+        check_camera(chosen.env_id)
     agents = pipeline.adapt(
         chosen,
         source,
@@ -292,6 +295,7 @@ VERBS: dict[str, Callable[..., None]] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: errors of the library and of the file system become one line and exit code 2."""
+    git_revision()  # remembered: what runs now, also where a commit is made meanwhile
     try:
         tyro.extras.subcommand_cli_from_dict(
             VERBS,

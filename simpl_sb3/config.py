@@ -42,7 +42,8 @@ class AdaptationSettings:
     :param batch_size: transitions per update
     :param buffer_size: skills kept
     :param tau: step of the target critics
-    :param gamma: discount per skill
+    :param gamma: discount per skill. ``adapt`` takes this and the next two from the model, where they are not given
+    :param gamma_per_env_step: take ``gamma`` per env step: a skill of k env steps counts gamma^k
     :param handle_timeout_termination: value what would follow a time limit, as if the episode went on (SB3's name);
         False takes the limit for an end, so that what comes late is worth less
     :param n_steps: skills that a transition spans at most. Note: the paper has 1
@@ -70,6 +71,7 @@ class AdaptationSettings:
     buffer_size: int = 20_000
     tau: float = 0.01
     gamma: float = 0.99
+    gamma_per_env_step: bool = False
     handle_timeout_termination: bool = True
     n_steps: int = 4
     skill_kl_target: float = 1.0
@@ -86,6 +88,11 @@ class AdaptationSettings:
                 f"{self.n_exploration_episodes} exploring episodes of {self.n_episodes}: "
                 "expected a number from 0 to all of them."
             )
+        for name in ("batch_size", "buffer_size", "n_steps"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}: expected at least 1.")
+        if self.skill_kl_multiplier is not None and not self.skill_kl_multiplier > 0:
+            raise SettingsError(f"skill_kl_multiplier is {self.skill_kl_multiplier}: expected more than 0.")
 
 
 @dataclass(frozen=True)
@@ -184,7 +191,6 @@ _KITCHEN: dict[str, Any] = {
 }
 _KITCHEN_FAST_RETURN: dict[str, Any] = {"gamma": 0.95, "handle_timeout_termination": False}  # time is what runs out
 _KITCHEN_FAST_LEARNER: dict[str, Any] = {
-    **_KITCHEN_FAST_RETURN,
     "updates_per_skill": 1.0,
     "skill_kl_target": 10.0,
     "kl_clip": 20.0,
@@ -270,6 +276,7 @@ PRESETS: dict[str, Preset] = {
         adapt={**_KITCHEN_FAST_LEARNER, "exploration_latent_skills": None, "context_reward_rows": 64},
         spirl={
             **_KITCHEN_FAST_LEARNER,
+            **_KITCHEN_FAST_RETURN,
             "n_exploration_episodes": 0,
             "net_arch": (256,) * 3,
             "skill_kl_multiplier": 0.05,
@@ -312,7 +319,9 @@ def parse_overrides(assignments: Sequence[str], target: Callable[..., Any], more
             value = text
         value = tuple(value) if isinstance(value, list) else value
         if not _is_of(value, hints.get(name, Any)):
-            raise SettingsError(f"--set {assignment}: expected {formatannotation(hints[name])}.")
+            raise SettingsError(
+                f"--set {assignment}: expected {formatannotation(hints[name])} in JSON: 3, 0.1, true, null, [1, 2]."
+            )
         settings[name] = value
     return settings
 

@@ -10,8 +10,9 @@ from tqdm import tqdm
 from simpl_sb3 import pipeline
 from simpl_sb3.config import PRETRAINED, AdaptationSettings, Preset, preset
 from simpl_sb3.errors import SettingsError
-from simpl_sb3.film import film_beside
+from simpl_sb3.film import check_camera, film_beside
 from simpl_sb3.report import make_report
+from simpl_sb3.runs import new_folder
 
 DEMO_PRESETS = {"maze": "maze-fast", "kitchen": "kitchen-fast"}
 DEMO_EPISODES = {"maze": 60, "kitchen": 40}
@@ -45,13 +46,14 @@ def demo(
     :param device: torch device, such as cpu or cuda
     """
     chosen = preset(DEMO_PRESETS[env])
-    folder = pipeline.new_folder(output, overwrite)
+    folder = new_folder(output, overwrite)
     started = time.perf_counter()
     number = DEMO_EPISODES[env] if n_episodes is None else n_episodes
     methods = {"simpl": chosen.adapt} | ({"spirl": chosen.spirl} if spirl else {})
     asked = {method: {**settings, "n_episodes": number} for method, settings in methods.items()}
     for settings in asked.values():
         AdaptationSettings(**settings)  # refuses what contradicts itself before half an hour of training
+    filmed = env in FILMED and _has_camera(chosen.env_id)
     trained = folder / "trained" if from_scratch else PRETRAINED / chosen.name
     if from_scratch:
         _train(chosen, trained, seed, device, overwrite)
@@ -75,7 +77,7 @@ def demo(
             progress_bar=True,
             variant="demo",
         )
-        if env in FILMED and method == "simpl":
+        if filmed and method == "simpl":
             tqdm.write("Filming the agent that succeeds most ...")
             films.append(film_beside(rows, agents, chosen.env_id, ", which no training saw", seed, overwrite))
     progress = [trained / "progress.csv"] if (trained / "progress.csv").exists() else []
@@ -87,6 +89,15 @@ def demo(
     tqdm.write(f"Pictures: {folder / 'report' / 'figures'}")
     tqdm.write(f"Page:     {page}")
     tqdm.write(f"Done in {(time.perf_counter() - started) / 60:.1f} minutes.")
+
+
+def _has_camera(env_id: str) -> bool:
+    try:
+        check_camera(env_id)
+    except SettingsError as error:
+        tqdm.write(f"No film: {error}")
+        return False
+    return True
 
 
 def _check_trained(folder: Path, names: Sequence[str]) -> None:

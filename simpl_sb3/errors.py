@@ -1,9 +1,10 @@
 """Every error of the library: each names what was given and what was expected, and is a child of ``SimplError``."""
 
-from simpl_envs.errors import SimplError, TaskError
+from simpl_envs.errors import DemonstrationError, SimplError, TaskError
 
 __all__ = [
     "DatasetError",
+    "DemonstrationError",
     "EnvironmentSpecError",
     "ModelFileError",
     "SettingsError",

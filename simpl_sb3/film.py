@@ -18,7 +18,7 @@ from simpl_sb3.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.trajectories import Completions
 from simpl_sb3.wrappers import SkillActionWrapper
 
-__all__ = ["check_tasks", "film_beside", "film_best", "most_successful", "take_episode"]
+__all__ = ["check_camera", "check_tasks", "film_beside", "film_best", "most_successful", "take_episode"]
 
 LAST = 10  # episodes by which agents are compared
 TAKES = 10  # episodes that the chosen agent has to succeed in one
@@ -64,6 +64,21 @@ def check_tasks(tasks: Iterable[Any]) -> None:
     """
     if without := [task.name for task in tasks if not hasattr(task, "completion_steps")]:
         raise SettingsError(f"Task {without[0]} has no subtasks to film: expected tasks of the kitchen.")
+
+
+def check_camera(env_id: str) -> None:
+    """
+    :raises SettingsError: where an environment cannot draw itself on this machine; asked before the work, not after it
+    """
+    try:
+        with gym.make(env_id, render_mode="rgb_array") as env:
+            env.reset()
+            env.render()
+    except Exception as error:
+        raise SettingsError(
+            f"{env_id} cannot be drawn here ({type(error).__name__}: {error}): install EGL (Debian: libegl1), set "
+            "MUJOCO_GL to what there is, or leave out the film."
+        ) from error
 
 
 def film_best(

@@ -129,6 +129,11 @@ class MetaSkillAlgorithm(SkillAlgorithm):
         z = self.policy.act(observations, th.as_tensor(e, device=self.device), deterministic)
         return z.reshape(*np.shape(observation)[:-1], -1), (e,)
 
+    def adaptation_settings(self, **settings: Any) -> AdaptationSettings:
+        """How to adapt: with the discount and the view of time limits that the critics learned, unless given."""
+        learned = ("gamma", "gamma_per_env_step", "handle_timeout_termination")
+        return AdaptationSettings(**{name: getattr(self, name) for name in learned} | settings)
+
     def adapt(
         self,
         env: GymEnv,
@@ -182,7 +187,8 @@ class MetaSkillAlgorithm(SkillAlgorithm):
         :raises SkillMismatchError: for one with other spaces or other skills than the model's
         """
         self._check_env(env)
-        return Adaptation(env, tasks, self.skills, self.policy, AdaptationSettings(**settings), seed, on_episode).run()
+        chosen = self.adaptation_settings(**settings)
+        return Adaptation(env, tasks, self.skills, self.policy, chosen, seed, on_episode).run()
 
     # ------------------------------------------------------------ metrics
 

@@ -1,6 +1,5 @@
 """The stages as functions: collect, extract, meta_train, adapt. Here library, environments and disk meet."""
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,10 +10,8 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import torch as th
 from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback
 from stable_baselines3.common.logger import configure
-from stable_baselines3.common.utils import get_device
 
 from simpl_envs import KITCHEN_TASK_SETS, MAZE_TASK_SETS, random_goals
 from simpl_envs.kitchen_demonstrator import demonstrate
@@ -26,89 +23,14 @@ from simpl_sb3.datasets import load_minari, open_minari, read_settings, write_mi
 from simpl_sb3.demonstrations import Episode
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.evaluation import Adapted, RowKeeper
-from simpl_sb3.files import write_atomically
 from simpl_sb3.kitchen_data import refuse_unconverted_kitchen
-from simpl_sb3.provenance import command_line, git_revision, machine, package_versions, plain
 from simpl_sb3.results import write_results
+from simpl_sb3.runs import check_device, clear, matmul_precision, new_results, numerics, write_run
 from simpl_sb3.skill_extractor import SkillExtractor
 from simpl_sb3.skill_prior_pearl import SkillPriorPEARL
+from simpl_sb3.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.skills import SkillModel
 from simpl_sb3.vec_env import make_skill_vec_env
-
-MATMUL_PRECISION = "medium"  # bfloat16 products, float32 sums where the CPU has them: half an update's time, measured
-
-
-def new_folder(path: Path, overwrite: bool) -> Path:
-    """
-    A folder that may be written to. It is not made: whoever writes does so, once all that can be wrong has been read.
-
-    :raises SettingsError: for a file, or a folder that holds something, unless it may be overwritten
-    """
-    if path.exists() and not path.is_dir():
-        raise SettingsError(f"{path} is a file: expected a folder as --output.")
-    if path.exists() and any(path.iterdir()) and not overwrite:
-        raise SettingsError(f"{path} exists and is not empty: give another --output, or --overwrite.")
-    return path
-
-
-def new_results(path: Path, overwrite: bool) -> Path:
-    """
-    A CSV that may be written, with files of the same name beside it; asked before the work, not after it.
-
-    :raises SettingsError: for another ending, or a file that exists, unless it may be overwritten
-    """
-    if path.suffix != ".csv":
-        raise SettingsError(f"Results go to {path}: expected a name that ends in .csv.")
-    for file in (path.with_suffix(suffix) for suffix in (".csv", ".json", ".npz", ".mp4", ".png")):
-        if file.exists() and not overwrite:
-            raise SettingsError(f"{file} exists: give another --output, or --overwrite.")
-    return path
-
-
-def write_run(
-    folder: Path, stage: str, settings: Mapping[str, Any], seconds: float, metrics: Mapping[str, Any]
-) -> None:
-    """``run.json``: what was asked, on what, and what came of it; it lies beside every artefact."""
-    run = {
-        "schema_version": 1,
-        "stage": stage,
-        "command": command_line(),
-        "settings": plain(dict(settings)),
-        "metrics": plain(dict(metrics)),
-        "wall_time_s": round(seconds, 1),
-        "git": git_revision(),
-        "machine": machine(),
-        "versions": package_versions(),
-    }
-    write_atomically(folder / "run.json", json.dumps(run, indent=1).encode())
-
-
-def check_device(name: str) -> None:
-    """
-    :raises SettingsError: for a device that torch does not know
-    """
-    try:
-        get_device(name)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise SettingsError(f"No device {name!r}: expected auto, cpu, cuda or cuda:N ({reason}).") from None
-
-
-@contextmanager
-def matmul_precision(precision: str = MATMUL_PRECISION) -> Iterator[None]:
-    """Precision of float32 matrix products for a while; torch knows it for the whole process only."""
-    before = th.get_float32_matmul_precision()
-    th.set_float32_matmul_precision(precision)
-    try:
-        yield
-    finally:
-        th.set_float32_matmul_precision(before)
-
-
-def numerics() -> dict[str, Any]:
-    """How torch computes: threads, and precision of float32 matrix products."""
-    return {"torch_threads": th.get_num_threads(), "matmul_precision": th.get_float32_matmul_precision()}
-
 
 # ------------------------------------------------------------ demonstrations
 
@@ -209,6 +131,7 @@ def extract(
     refuse_unconverted_kitchen(opened, f"simpl-sb3 convert {dataset_id}")
     dataset = load_minari(opened, settings.get("horizon", 10), settings.pop("observation_key", None))
     extractor = SkillExtractor(dataset, folder=output, seed=seed, device=device, **settings)
+    clear(output, "skills.safetensors", "run.json", "checkpoint_*.pt")
     skills = extractor.learn(total_updates, checkpoint_interval=max(1, total_updates // 4), progress_bar=progress_bar)
     path = output / "skills.safetensors"
     skills.save(path)
@@ -305,11 +228,14 @@ def meta_train(
     n_envs = n_envs or 2 * len(tasks)
     env = make_skill_vec_env(preset.env_id, skills, n_envs, seed=seed, train_tasks=tasks, **preset.meta_train_env)
     model = SkillPriorPEARL("MlpPolicy", env, seed=seed, device=device, verbose=verbose, **settings)
+    clear(output, "model.zip", "run.json", "checkpoints")
     model.set_logger(configure(str(output), ["csv", "tensorboard", *(["stdout"] if verbose else [])]))
     checkpoints = CheckpointCallback(max(1, total_timesteps // 5 // env.num_envs), str(output / "checkpoints"), "model")
     clock = EpochClock(None if minutes is None else 60 * minutes)
-    model.learn(total_timesteps, [clock, checkpoints], progress_bar=progress_bar)
-    model.logger.close()
+    try:
+        model.learn(total_timesteps, [clock, checkpoints], progress_bar=progress_bar)
+    finally:
+        model.logger.close()
     path = output / "model.zip"
     model.save(path)
     asked = {
@@ -350,7 +276,7 @@ def adapt(
 ) -> list[Adapted]:
     """
     Adapt to every task of a set, and write one row per episode into ``output``, beside it a JSON and an ``.npz``: paths
-    through the maze of some episodes, or subtasks completed in each.
+    through the maze of some episodes, or subtasks completed in each. Interrupted, it writes the episodes so far.
 
     :param source: a meta-trained model for the method "simpl", skills for "spirl"
     :param output: the CSV
@@ -362,30 +288,33 @@ def adapt(
     started = time.perf_counter()
     check_device(device)
     new_results(output, overwrite)
-    chosen = AdaptationSettings(**settings)
     tasks = [task for task in find_tasks(preset.env_id, test_tasks) for _ in range(n_agents)]
     model = SkillPriorPEARL.load(source, device=device) if method == "simpl" else None
+    chosen = AdaptationSettings(**settings) if model is None else model.adaptation_settings(**settings)
     skills = model.skills if model is not None else SkillModel.load(source, device=device)
     env = make_skill_vec_env(preset.env_id, skills, len(tasks))  # Adaptation seeds it
     seeds = [seed + k for k in range(n_agents)] * (len(tasks) // n_agents)
     template = {"method": method, "preset": preset.name, "env": preset.env_id, "task_set": test_tasks.replace(":", "-")}
     keeper = RowKeeper(template, tasks, seeds, len(tasks) * chosen.n_episodes, progress_bar)
-    agents = Adaptation(env, tasks, skills, None if model is None else model.policy, chosen, seed, keeper).run()
-    keeper.close()
-    env.close()
-    asked = {**asdict(chosen), "source": source, "seed": seed, "agents_per_task": n_agents, **numerics()}
-    trained_on = None if model is None else task_set_name(preset.env_id, model.task_names)
-    seconds = time.perf_counter() - started
-    write_results(
-        output,
-        keeper.rows,
-        asked,
-        training_task_set=trained_on,
-        variant=variant,
-        wall_time_s=seconds,
-        overwrite=overwrite,
-    )
-    keeper.write_kept(output.with_suffix(".npz"), overwrite)
-    for suffix in (".mp4", ".png"):
-        output.with_suffix(suffix).unlink(missing_ok=True)  # an earlier film would show other agents than these rows
+    adaptation = Adaptation(env, tasks, skills, None if model is None else model.policy, chosen, seed, keeper)
+    agents: list[SkillPriorSAC] = []
+    try:
+        agents = adaptation.run()
+    finally:  # whoever interrupts it keeps the episodes that there are
+        keeper.close()
+        env.close()
+        if keeper.rows:
+            asked = {**asdict(chosen), "source": source, "seed": seed, "agents_per_task": n_agents, **numerics()}
+            write_results(
+                output,
+                keeper.rows,
+                asked if agents else {**asked, "interrupted": True},
+                training_task_set=None if model is None else task_set_name(preset.env_id, model.task_names),
+                variant=variant,
+                wall_time_s=time.perf_counter() - started,
+                overwrite=overwrite,
+            )
+            keeper.write_kept(output.with_suffix(".npz"), overwrite)
+            for suffix in (".mp4", ".png"):  # an earlier film would show other agents than these rows
+                output.with_suffix(suffix).unlink(missing_ok=True)
     return [Adapted(*one) for one in zip(tasks, seeds, agents, strict=True)]

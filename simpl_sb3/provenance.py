@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence, Set
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePath
 from typing import Any
@@ -66,9 +67,10 @@ def _memory_gib() -> float | None:
         return None
 
 
-def git_revision() -> dict[str, Any]:
+@cache
+def git_revision() -> Mapping[str, Any]:
     """
-    The commit of this library, when it runs from a checkout.
+    The commit of this library, when it runs from a checkout; as of the first call in this process.
 
     :return: ``commit``, its full hash, and ``dirty``, whether tracked files differ from it; None outside a checkout
     """

@@ -203,6 +203,8 @@ class SkillPriorSAC(SkillAlgorithm):
         """
         if self.env is None:
             raise SettingsError("This model has no environment: give one to load(path, env=...), or call set_env.")
+        if reset_num_timesteps or self._last_obs is None:  # SB3 then resets the environments
+            self.replay_buffer.end_episodes()
         return super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
 
     def _sample_action(

@@ -130,6 +130,25 @@ def test_adapt_tasks_gives_one_agent_per_task(meta: SkillPriorPEARL) -> None:
     assert not same_parameters(agents[0].policy, agents[1].policy)
 
 
+def test_returns_are_those_that_the_meta_critics_learned(
+    meta: SkillPriorPEARL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned = {"gamma": 0.9, "gamma_per_env_step": True, "handle_timeout_termination": False}
+    for name, value in learned.items():
+        monkeypatch.setattr(meta, name, value)
+    for given in ({}, {"gamma": 0.8, "handle_timeout_termination": True}):
+        (agent,) = meta.adapt_tasks(vec_env(1), TASKS[:1], seed=0, **QUICK, **given)
+        expected = {**learned, **given}
+        assert {name: getattr(agent, name) for name in learned} == expected
+        assert agent.replay_buffer.handle_timeout_termination == expected["handle_timeout_termination"]
+
+
+def test_a_time_limit_may_be_an_end(meta: SkillPriorPEARL) -> None:
+    results = [run(meta, handle_timeout_termination=handled) for handled in (True, False)]
+    assert [adaptation.replay.handle_timeout_termination for *_, adaptation in results] == [True, False]
+    assert not same_parameters(results[0][0][1].policy, results[1][0][1].policy)
+
+
 def test_adapting_leaves_the_meta_policy_alone(meta: SkillPriorPEARL) -> None:
     before = {name: value.clone() for name, value in meta.policy.state_dict().items()}
     run(meta)

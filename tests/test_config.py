@@ -157,7 +157,9 @@ def test_what_has_an_option_of_its_own_is_not_a_setting(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"exploration": "random"}, {"n_episodes": 0}, {"n_episodes": 5}, {"n_exploration_episodes": -1}]
+    "wrong",
+    [{"exploration": "random"}, {"n_episodes": 0}, {"n_episodes": 5}, {"n_exploration_episodes": -1}]
+    + [{"n_steps": 0}, {"batch_size": 0}, {"buffer_size": 0}, {"skill_kl_multiplier": 0.0}],
 )
 def test_settings_that_contradict_each_other_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(SimplError, match="expected"):

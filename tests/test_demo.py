@@ -10,6 +10,7 @@ from videos_for_tests import decode
 
 from simpl_envs import KITCHEN_TASK_SETS
 from simpl_sb3 import PRETRAINED, SimplError, SkillPriorPEARL, demo, make_skill_vec_env, preset
+from simpl_sb3.errors import SettingsError
 from simpl_sb3.results import read_results
 from simpl_sb3.trajectories import read_completions
 
@@ -120,6 +121,20 @@ def test_the_kitchen_ends_with_a_film(tmp_path: Path, capsys: pytest.CaptureFixt
         assert [(row.task, row.episode) for row in file.rows] == [(one.task, one.episode) for one in completions]
         assert [row.episode_return for row in file.rows] == [(one.paid > 0).sum() for one in completions]
         assert list((output / "report" / "figures").glob(f"order-*-{method}-demo.png"))
+
+
+@pytest.mark.usefixtures("short_episodes", "untrained_kitchen")
+def test_without_a_camera_there_is_no_film(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def check_camera(env_id: str) -> None:
+        raise SettingsError(f"{env_id} cannot be drawn here.")
+
+    monkeypatch.setattr(demo, "check_camera", check_camera)
+    demo.demo("kitchen", output=tmp_path / "demo", n_episodes=2, spirl=False, device="cpu")
+    assert "No film: SimplKitchen-v0 cannot be drawn here." in capsys.readouterr().out
+    check_pictures(tmp_path / "demo")
+    assert not list(tmp_path.rglob("*.mp4"))
 
 
 def test_missing_artefacts_are_said_before_the_work(

@@ -12,7 +12,7 @@ from envs_for_tests import LineEnv, LineTask, tiny_skills
 from simpl_sb3 import SkillActionWrapper, SkillPriorSAC, film
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.evaluation import Adapted
-from simpl_sb3.film import Take, film_best, most_successful, take_episode
+from simpl_sb3.film import Take, check_camera, film_best, most_successful, take_episode
 from simpl_sb3.report.film import Film
 from simpl_sb3.results import EpisodeRow
 from simpl_sb3.trajectories import Completions
@@ -114,6 +114,17 @@ def test_the_first_success_is_shown_or_else_the_best(
     assert (fps, names) == (10.0, ("near", "far"))
     assert isinstance(completions, Completions)
     assert completions.paid.tolist() == ([1, 1] if successes[-1] else [1, 0])
+
+
+def test_a_machine_without_a_camera_is_told_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_camera(FILMED)
+
+    def render(_: Any) -> None:
+        raise ImportError("no EGL")
+
+    monkeypatch.setattr(FilmedLine, "render", render)
+    with pytest.raises(SettingsError, match=r"FilmedLine-v0 cannot be drawn here \(ImportError: no EGL\): install EGL"):
+        check_camera(FILMED)
 
 
 def test_only_subtasks_can_be_ticked_off(agent: SkillPriorSAC) -> None:

@@ -14,7 +14,7 @@ from envs_for_tests import ACTIONS, OBSERVATIONS, tiny_skills
 from simpl_envs import KITCHEN_TASK_SETS, MAZE_TASK_SETS, PUBLISHED_LAYOUT
 from simpl_sb3 import PRETRAINED, Episode, SimplError, SkillModel, SkillPriorPEARL, preset, write_minari
 from simpl_sb3.errors import EnvironmentSpecError, ModelFileError, SettingsError, SkillMismatchError
-from simpl_sb3.evaluation import Adapted
+from simpl_sb3.evaluation import Adapted, RowKeeper
 from simpl_sb3.pipeline import (
     EpochClock,
     adapt,
@@ -23,9 +23,10 @@ from simpl_sb3.pipeline import (
     find_tasks,
     meta_train,
     minari_folder,
-    new_folder,
-    new_results,
 )
+from simpl_sb3.results import read_results
+from simpl_sb3.rollouts import FinishedEpisode
+from simpl_sb3.runs import new_folder, new_results
 from simpl_sb3.wrappers import SkillActionWrapper
 
 FAST = preset("maze-fast")
@@ -187,6 +188,41 @@ def test_a_film_goes_with_the_agents_that_it_shows(tmp_path: Path) -> None:
     settings = {"n_episodes": 1, "n_exploration_episodes": 0, "updates_per_skill": 0.0}
     adapt_quickly(skills, rows, method="spirl", settings=settings, overwrite=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other.mp4", "rows.csv", "rows.json", "rows.npz"]
+
+
+def test_whoever_interrupts_adaptation_keeps_the_episodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep = RowKeeper.__call__
+
+    def interrupted(self: RowKeeper, agent: int, episode: int, finished: FinishedEpisode) -> None:
+        keep(self, agent, episode, finished)
+        if len(self.rows) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(RowKeeper, "__call__", interrupted)
+    skills, rows = PRETRAINED / "maze-fast" / "skills.safetensors", tmp_path / "rows.csv"
+    settings = {"n_episodes": 3, "n_exploration_episodes": 0, "updates_per_skill": 0.0}
+    with pytest.raises(KeyboardInterrupt):
+        adapt_quickly(skills, rows, method="spirl", settings=settings)
+    (file,) = read_results(rows)
+    assert len(file.rows) == 3
+    assert file.metadata["settings"]["interrupted"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.csv", "rows.json", "rows.npz"]
+
+
+def test_what_an_earlier_run_left_goes_before_the_work(
+    line_skills: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    skills = PRETRAINED / "maze-fast" / "skills.safetensors"
+    meta_train_quickly(skills, tmp_path)
+    assert (tmp_path / "checkpoints").exists()
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SkillPriorPEARL, "learn", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        meta_train_quickly(skills, tmp_path)
+    assert not [path.name for path in tmp_path.iterdir() if path.name in ("model.zip", "run.json", "checkpoints")]
 
 
 def test_an_environment_without_tasks_is_refused() -> None:

@@ -182,6 +182,21 @@ def test_agents_of_two_files_join_and_must_differ(tmp_path: Path):
         group_results(read_all([tmp_path]))
 
 
+def test_a_line_is_of_one_algorithm(tmp_path: Path):
+    for seed, gamma in enumerate((0.99, 0.99, 0.95)):
+        settings = {"gamma": gamma, "seed": seed, "n_episodes": 46 + seed, "source": f"meta-{seed}/model.zip"}
+        write_results(tmp_path / f"{seed}.csv", make_rows("simpl", MAZE, 0.5, seeds=(seed,)), settings)
+    files = read_all([tmp_path])
+    assert len(group_results(files[:2])[0].lines) == 1
+    with pytest.raises(ResultsError, match=r"2\.csv has gamma 0\.95, .*0\.csv has 0\.99; expected equal settings"):
+        group_results(files)
+    settings["gamma"] = 0.95
+    write_results(
+        tmp_path / "2.csv", make_rows("simpl", MAZE, 0.5, seeds=(2,)), settings, variant="short-sighted", overwrite=True
+    )
+    assert len(group_results(read_all([tmp_path]))[0].lines) == 2
+
+
 def test_short_runs_are_drawn_as_far_as_they_go(tmp_path: Path):
     write_results(tmp_path / "a.csv", make_rows("rl2", "Own-v0", 0.5, n_episodes=7), {})
     (group,) = group_results(read_all([tmp_path]))

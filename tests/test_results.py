@@ -326,7 +326,7 @@ def test_command_line_of_a_module():
 def test_revision_outside_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert provenance.git_revision() == {"commit": None, "dirty": None}
+    assert provenance.git_revision.__wrapped__() == {"commit": None, "dirty": None}
 
 
 # ------------------------------------------------------------ trajectories

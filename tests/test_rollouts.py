@@ -92,6 +92,7 @@ def test_an_episode_is_whole(make: Callable[[], VecEnv]) -> None:
         assert episode.total_reward == rewards.sum() == one.success
         assert episode.terminated[-1] == terminated[-1] == one.success
         assert not terminated[:-1].any()
+        assert episode.truncated.tolist() == [0.0] * (len(episode) - 1) + [float(not one.success)]
         assert one.success or episode.env_steps == 14
         assert (episode.skill_steps[:-1] == HORIZON).all()
         assert all(getattr(episode, name).dtype == np.float32 for name in ("observations", "actions", "rewards"))

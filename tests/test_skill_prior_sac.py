@@ -76,6 +76,7 @@ def test_what_is_stored(single: bool, terminate_at: int, truncate_at: int) -> No
             assert after.tolist() == [HORIZON if first else end, row // 2 + 1]
             assert reward == (10 if first else sum(range(HORIZON + 1, end + 1)))
             assert terminated == (not first and terminate_at <= truncate_at)
+            assert buffer.truncated[at] == (not first and truncate_at < terminate_at)  # type: ignore[union-attr]
             assert buffer.ends[at] == (not first)  # type: ignore[union-attr]
             assert buffer.skill_steps[at] == (HORIZON if first else end - HORIZON)  # type: ignore[union-attr]
 
@@ -100,6 +101,19 @@ def test_counts(n_envs: int) -> None:
     assert model._n_updates == 2 * 12 // n_envs
 
 
+def test_what_was_cut_short_is_not_joined_to_what_comes_next() -> None:
+    model = make(SkillVecEnv([lambda: CountingEnv(terminate_at=100)] * 2, tiny_skills()), gradient_steps=0, n_steps=3)
+    for _ in range(2):
+        model.learn(4)  # two skills in each environment, reset in between
+    batch = model.replay_buffer.sample([0, 1], 50, 1.0, 3)
+    first = batch.observations[..., 0] == 0
+    assert 0 < first.float().mean() < 1
+    assert (batch.next_observations[..., 0] == 2 * HORIZON).all()
+    assert (batch.terminated == 0).all()
+    model.learn(4, reset_num_timesteps=False)  # goes on where it was
+    assert (model.replay_buffer.sample([0, 1], 200, 1.0, 4).next_observations[..., 0] == 4 * HORIZON).any()
+
+
 def test_updates_can_be_as_many_as_skills() -> None:
     model = make(SkillVecEnv(line_envs(3), tiny_skills()), gradient_steps=-1, train_freq=2).learn(12)
     assert model._n_updates == 12
@@ -120,7 +134,9 @@ def test_learning_changes_actor_and_critics_and_not_the_skills() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"n_steps": 3}, {"gamma_per_env_step": True}, {"multipliers_only_grow": False}, {"tau": 1.0}]
+    "settings",
+    [{"n_steps": 3}, {"gamma_per_env_step": True}, {"handle_timeout_termination": False}]
+    + [{"multipliers_only_grow": False}, {"tau": 1.0}],
 )
 def test_options(settings: dict[str, Any]) -> None:
     """Each has an effect."""

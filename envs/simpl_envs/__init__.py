@@ -16,7 +16,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from simpl_envs.errors import SimplError, TaskError
+from simpl_envs.errors import DemonstrationError, SimplError, TaskError
 from simpl_envs.maze_layout import PUBLISHED_LAYOUT, MazeLayout, random_goals, random_layout
 from simpl_envs.tasks import KITCHEN_TASK_SETS, MAZE_TASK_SETS, GoalTask, SubtaskSequence, Task
 
@@ -25,6 +25,7 @@ __all__ = [
     "KITCHEN_TASK_SETS",
     "MAZE_TASK_SETS",
     "PUBLISHED_LAYOUT",
+    "DemonstrationError",
     "GoalTask",
     "MazeLayout",
     "SimplError",

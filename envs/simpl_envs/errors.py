@@ -7,3 +7,7 @@ class SimplError(Exception):
 
 class TaskError(SimplError, ValueError):
     """A task that the environment cannot take: a goal in a wall, an unknown or repeated subtask, a foreign type."""
+
+
+class DemonstrationError(SimplError, ValueError):
+    """Demonstrations that cannot be made: arguments outside their range, or failure after failure."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from simpl_envs.errors import DemonstrationError
 from simpl_envs.kitchen_physics import GOAL_HALF, N_ROBOT, KitchenPool, KitchenSimulation, Physics
 from simpl_envs.kitchen_scripts import Attempt, ScriptedArm
 from simpl_envs.tasks import KITCHEN_TASK_SETS, SEQUENCE_LENGTH, SUBTASKS, SubtaskSequence, completed_subtasks
@@ -105,17 +106,17 @@ def demonstrate(
     :param max_steps: env steps after which a demonstration is cut off
     :param batch_size: kitchens at once; changes the speed and the order of work, not the result
     :param nthread: threads, all cores by default
-    :raises ValueError: for bad arguments, at once; during iteration, when none of many in a row is complete
+    :raises DemonstrationError: for bad arguments, at once; during iteration, when none of many in a row is complete
     """
     if n < 0 or noise < 0 or jitter < 0 or min(max_attempts, max_steps, batch_size) < 1:
-        raise ValueError(
+        raise DemonstrationError(
             "Expected n, noise, jitter >= 0 and max_attempts, max_steps, batch_size >= 1, "
             f"got {n}, {noise}, {jitter}, {max_attempts}, {max_steps}, {batch_size}"
         )
     if not (0 <= train_share <= 1 and 0 <= pushes <= 1):
-        raise ValueError(f"Expected train_share and pushes in [0, 1], got {train_share} and {pushes}")
+        raise DemonstrationError(f"Expected train_share and pushes in [0, 1], got {train_share} and {pushes}")
     if sequences is not None and not sequences:
-        raise ValueError("Expected at least one sequence to demonstrate, or None for random ones")
+        raise DemonstrationError("Expected at least one sequence to demonstrate, or None for random ones")
     simulations = [KitchenSimulation(physics, observation_noise) for _ in range(min(batch_size, n))]
     settings = _Settings(
         seed, sequences, train_share, noise, jitter, pushes, intended, max_attempts, complete_only, max_steps
@@ -137,7 +138,9 @@ def _in_order(demonstrator: "_Demonstrator", n: int) -> Iterator[KitchenDemonstr
                 n, dropped = n - 1, 0
                 yield demonstration
             elif (dropped := dropped + 1) == MAX_DROPPED:
-                raise ValueError(f"Expected demonstrations to be complete, got {MAX_DROPPED} in a row that are not")
+                raise DemonstrationError(
+                    f"Expected demonstrations to be complete, got {MAX_DROPPED} in a row that are not"
+                )
     finally:
         demonstrator.pool.close()
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from simpl_envs.errors import DemonstrationError
 from simpl_envs.maze_layout import MOVES, PUBLISHED_LAYOUT, MazeLayout
 from simpl_envs.maze_physics import START_NOISE, MazeSimulator
 
@@ -54,10 +55,10 @@ def plan_trajectories(
     :param batch_size: mazes simulated at once; changes the speed and the order of work, not the result
     :param nthread: threads, all cores by default
     :return: for each trajectory observations (L+1, 4) float32 and actions (L, 2) float32 in [-1, 1]
-    :raises ValueError: for bad arguments, at once; during iteration, when no trajectory has a length to be kept
+    :raises DemonstrationError: for bad arguments, at once; during iteration, when no trajectory has a length to be kept
     """
     if n < 0 or noise < 0 or jitter < 0 or not 1 <= min_steps <= max_steps or batch_size < 1:
-        raise ValueError(
+        raise DemonstrationError(
             "Expected n >= 0, noise >= 0, jitter >= 0, 1 <= min_steps <= max_steps and batch_size >= 1, "
             f"got {n}, {noise}, {jitter}, {min_steps}, {max_steps}, {batch_size}"
         )
@@ -79,7 +80,7 @@ def _in_order(planner: "_Planner", n: int) -> Iterator[Trajectory]:
             yield trajectory
         elif (dropped := dropped + 1) == MAX_DROPPED:
             expected = f"{planner.min_steps} to {planner.max_steps} env steps"
-            raise ValueError(f"Expected paths that take {expected}, got {MAX_DROPPED} others in a row")
+            raise DemonstrationError(f"Expected paths that take {expected}, got {MAX_DROPPED} others in a row")
 
 
 class _Planner:

@@ -93,6 +93,10 @@ class Group:
         return [n for n in reported_episodes(self.env) if any(line.episodes.has(n) for line in self.lines)]
 
 
+OWN_SETTINGS = frozenset({"seed", "source", "n_episodes", "agents_per_task", "torch_threads", "interrupted"})
+"""Settings in which files of one line may differ."""
+
+
 def read_all(paths: Iterable[Path]) -> list[ResultFile]:
     """
     :param paths: CSV files, or folders of them; a file named twice is read once
@@ -108,7 +112,7 @@ def group_results(files: Sequence[ResultFile]) -> list[Group]:
     """
     :param files: their rows may lie apart in any way: by seed, by task, by method
     :return: one group per environment and target task set, in the order of the files
-    :raises ResultsError: an episode of an agent stands in two files
+    :raises ResultsError: an episode of an agent stands in two files, or one line's files have different settings
     """
     parts: dict[tuple[str, str], dict[Kind, dict[Path, list[EpisodeRow]]]] = {}
     for file in files:
@@ -117,7 +121,26 @@ def group_results(files: Sequence[ResultFile]) -> list[Group]:
             own = None if row.method in WITHOUT_META_TRAINING else training
             lines = parts.setdefault((row.env, row.task_set), defaultdict(lambda: defaultdict(list)))
             lines[row.method, row.preset, own, variant][file.path].append(row)
+    by_path = {file.path: file for file in files}
+    for lines_of_group in parts.values():
+        for by_file in lines_of_group.values():
+            _check_settings([by_path[path] for path in by_file])
     return [_group(env, task_set, lines) for (env, task_set), lines in parts.items()]
+
+
+def _check_settings(files: Sequence[ResultFile]) -> None:
+    """
+    :raises ResultsError: for files of one line whose settings are not one algorithm's: their mean would mean nothing
+    """
+    first, *others = files
+    for other in others:
+        ours, theirs = (file.metadata.get("settings", {}) for file in (first, other))
+        for name in sorted((ours.keys() & theirs.keys()) - OWN_SETTINGS):
+            if ours[name] != theirs[name]:
+                raise ResultsError(
+                    f"{other.path} has {name} {theirs[name]}, {first.path} has {ours[name]}; expected equal settings "
+                    "under one preset and variant: run one of them again, or give it a --variant of its own"
+                )
 
 
 def _group(env: str, task_set: str, parts: Mapping[Kind, Mapping[Path, Sequence[EpisodeRow]]]) -> Group:
