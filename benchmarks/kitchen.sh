@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The numbers of the README for SimplKitchen-v0, preset kitchen-fast, from nothing. Some four hours on two cores, one after the other.
 #   benchmarks/kitchen.sh FOLDER      runs and result rows go to FOLDER; the committed rows are in benchmarks/results/kitchen
+# (of SPiRL they hold seed 0 with --set n_episodes=105 only).
 set -euo pipefail
 runs=${1:?folder for the runs}
 results=$runs/results
