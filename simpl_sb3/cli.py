@@ -14,7 +14,6 @@ from simpl_sb3.demo import demo
 from simpl_sb3.errors import SettingsError, SimplError
 from simpl_sb3.film import check_camera, check_tasks, film_beside
 from simpl_sb3.kitchen_data import CONVERTED_DATASET_ID, MAX_STEPS, convert_kitchen_data, find_kitchen_data
-from simpl_sb3.provenance import git_revision
 from simpl_sb3.report import make_report
 from simpl_sb3.runs import new_folder
 from simpl_sb3.skill_extractor import SkillExtractor
@@ -295,7 +294,6 @@ VERBS: dict[str, Callable[..., None]] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: errors of the library and of the file system become one line and exit code 2."""
-    git_revision()  # remembered: what runs now, also where a commit is made meanwhile
     try:
         tyro.extras.subcommand_cli_from_dict(
             VERBS,

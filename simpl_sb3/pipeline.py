@@ -25,7 +25,7 @@ from simpl_sb3.errors import SettingsError
 from simpl_sb3.evaluation import Adapted, RowKeeper
 from simpl_sb3.kitchen_data import refuse_unconverted_kitchen
 from simpl_sb3.results import write_results
-from simpl_sb3.runs import check_device, clear, matmul_precision, new_results, numerics, write_run
+from simpl_sb3.runs import begin, clear, matmul_precision, new_results, numerics, write_run
 from simpl_sb3.skill_extractor import SkillExtractor
 from simpl_sb3.skill_prior_pearl import SkillPriorPEARL
 from simpl_sb3.skill_prior_sac import SkillPriorSAC
@@ -124,8 +124,7 @@ def extract(
     :param settings: of ``SkillExtractor``, and ``observation_key`` for Dict observations
     :raises DatasetError: also for kitchen data that has not been converted, before anything is written
     """
-    started = time.perf_counter()
-    check_device(device)
+    started = begin(device)
     settings = dict(settings)
     opened = open_minari(dataset_id)
     refuse_unconverted_kitchen(opened, f"simpl-sb3 convert {dataset_id}")
@@ -222,8 +221,7 @@ def meta_train(
     :param minutes: stop at the first meta-iteration past this; None for no limit
     :param n_envs: environments stepped at once; None takes two per training task
     """
-    started = time.perf_counter()
-    check_device(device)
+    started = begin(device)
     tasks = find_tasks(preset.env_id, train_tasks)
     n_envs = n_envs or 2 * len(tasks)
     env = make_skill_vec_env(preset.env_id, skills, n_envs, seed=seed, train_tasks=tasks, **preset.meta_train_env)
@@ -285,8 +283,7 @@ def adapt(
     :param variant: what is special about this run, in a word or two
     :return: the adapted agents, by task, then by seed
     """
-    started = time.perf_counter()
-    check_device(device)
+    started = begin(device)
     new_results(output, overwrite)
     tasks = [task for task in find_tasks(preset.env_id, test_tasks) for _ in range(n_agents)]
     model = SkillPriorPEARL.load(source, device=device) if method == "simpl" else None
@@ -296,10 +293,9 @@ def adapt(
     seeds = [seed + k for k in range(n_agents)] * (len(tasks) // n_agents)
     template = {"method": method, "preset": preset.name, "env": preset.env_id, "task_set": test_tasks.replace(":", "-")}
     keeper = RowKeeper(template, tasks, seeds, len(tasks) * chosen.n_episodes, progress_bar)
-    adaptation = Adaptation(env, tasks, skills, None if model is None else model.policy, chosen, seed, keeper)
     agents: list[SkillPriorSAC] = []
     try:
-        agents = adaptation.run()
+        agents = Adaptation(env, tasks, skills, None if model is None else model.policy, chosen, seed, keeper).run()
     finally:  # whoever interrupts it keeps the episodes that there are
         keeper.close()
         env.close()

@@ -1,7 +1,8 @@
-"""What the stages share: where they may write, how torch computes, and what a run leaves beside its artefacts."""
+"""What the stages share: how they begin, where they may write, how torch computes, what a run leaves behind."""
 
 import json
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from simpl_sb3.errors import SettingsError
 from simpl_sb3.files import write_atomically
 from simpl_sb3.provenance import command_line, git_revision, machine, package_versions, plain
 
-__all__ = ["check_device", "clear", "matmul_precision", "new_folder", "new_results", "numerics", "write_run"]
+__all__ = ["begin", "clear", "matmul_precision", "new_folder", "new_results", "numerics", "write_run"]
 
 MATMUL_PRECISION = "medium"  # bfloat16 products, float32 sums where the CPU has them: half an update's time, measured
 
@@ -70,15 +71,21 @@ def write_run(
     write_atomically(folder / "run.json", json.dumps(run, indent=1).encode())
 
 
-def check_device(name: str) -> None:
+def begin(device: str) -> float:
     """
+    Start of a stage: the revision is remembered as it is now, whatever is committed meanwhile.
+
+    :return: the clock, of ``time.perf_counter``
     :raises SettingsError: for a device that torch does not know
     """
+    started = time.perf_counter()
+    git_revision()
     try:
-        get_device(name)
+        get_device(device)
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
-        raise SettingsError(f"No device {name!r}: expected auto, cpu, cuda or cuda:N ({reason}).") from None
+        raise SettingsError(f"No device {device!r}: expected auto, cpu, cuda or cuda:N ({reason}).") from None
+    return started
 
 
 @contextmanager

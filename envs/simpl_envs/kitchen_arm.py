@@ -94,7 +94,7 @@ class ArmController:
         :param opening: of each finger, m
         :param speed: largest speed of the site, m/s
         :param hurry: let single joints saturate, at the price of a bent path: for free space
-        :param loose: care little for the orientation: several times faster along an arc while fingers hold a handle
+        :param loose: care little for the orientation: faster along an arc, while the fingers hold a handle
         :return: action (9,), not clipped
         """
         twist = np.empty(6)
