@@ -12,7 +12,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from simpl_envs.kitchen_demonstrator import KitchenDemonstration, demonstrate
+from simpl_envs.kitchen.demonstrator import KitchenDemonstration, demonstrate
 from simpl_envs.tasks import SUBTASKS
 
 LIMIT = 280

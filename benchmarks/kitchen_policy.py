@@ -15,9 +15,9 @@ import numpy as np
 
 from simpl_envs.tasks import KITCHEN_TASK_SETS
 from simpl_sb3 import SkillPriorPEARL, make_skill_vec_env
-from simpl_sb3.config import preset
-from simpl_sb3.rollouts import FinishedEpisode
-from simpl_sb3.runs import matmul_precision
+from simpl_sb3.experience.collector import FinishedEpisode
+from simpl_sb3.experiments.presets import preset
+from simpl_sb3.experiments.run_folder import matmul_precision
 
 N_EPISODES = 30
 

@@ -16,7 +16,7 @@ import torch as th
 
 from simpl_envs.tasks import KITCHEN_TASK_SETS, SUBTASKS, SubtaskSequence, completed_subtasks
 from simpl_sb3 import SkillModel, make_skill_vec_env
-from simpl_sb3.rollouts import EpisodeCollector, Job
+from simpl_sb3.experience.collector import EpisodeCollector, Job
 
 BATCH = 64
 

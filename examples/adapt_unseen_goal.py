@@ -11,7 +11,7 @@ import numpy as np
 import tyro
 
 from simpl_envs import PUBLISHED_LAYOUT, GoalTask
-from simpl_envs.maze_picture import draw_maze
+from simpl_envs.maze.picture import draw_maze
 from simpl_sb3 import PRETRAINED, SkillActionWrapper, SkillPriorPEARL
 
 

@@ -1,17 +1,44 @@
 """Skill-based meta-reinforcement learning (SiMPL) for Stable-Baselines3."""
 
+from importlib import import_module
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
-from simpl_sb3.config import PRESETS, PRETRAINED, AdaptationSettings, Preset, preset
-from simpl_sb3.datasets import load_minari, write_minari
-from simpl_sb3.demonstrations import DemonstrationDataset, Episode
-from simpl_sb3.errors import SimplError
-from simpl_sb3.skill_extractor import SkillExtractor
-from simpl_sb3.skill_prior_pearl import SkillPriorPEARL
-from simpl_sb3.skill_prior_sac import SkillPriorSAC
-from simpl_sb3.skills import SkillModel
-from simpl_sb3.vec_env import SkillVecEnv, make_skill_vec_env
-from simpl_sb3.wrappers import SkillActionWrapper
+if TYPE_CHECKING:
+    from simpl_sb3.algorithms.settings import AdaptationSettings
+    from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
+    from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
+    from simpl_sb3.demonstrations.minari import load_minari, write_minari
+    from simpl_sb3.demonstrations.windows import DemonstrationDataset, Episode
+    from simpl_sb3.errors import SimplError
+    from simpl_sb3.experience.collector import FinishedEpisode
+    from simpl_sb3.experiments.presets import PRESETS, PRETRAINED, Preset, preset
+    from simpl_sb3.skills.extractor import SkillExtractor
+    from simpl_sb3.skills.model import SkillModel
+    from simpl_sb3.skills.vec_env import SkillVecEnv, make_skill_vec_env
+    from simpl_sb3.skills.wrapper import SkillActionWrapper
+
+_HOMES = {
+    "PRESETS": "experiments.presets",
+    "PRETRAINED": "experiments.presets",
+    "AdaptationSettings": "algorithms.settings",
+    "DemonstrationDataset": "demonstrations.windows",
+    "Episode": "demonstrations.windows",
+    "FinishedEpisode": "experience.collector",
+    "Preset": "experiments.presets",
+    "SimplError": "errors",
+    "SkillActionWrapper": "skills.wrapper",
+    "SkillExtractor": "skills.extractor",
+    "SkillModel": "skills.model",
+    "SkillPriorPEARL": "algorithms.skill_prior_pearl",
+    "SkillPriorSAC": "algorithms.skill_prior_sac",
+    "SkillVecEnv": "skills.vec_env",
+    "load_minari": "demonstrations.minari",
+    "make_skill_vec_env": "skills.vec_env",
+    "preset": "experiments.presets",
+    "write_minari": "demonstrations.minari",
+}
+"""Where each public name lives; a module is imported when its first name is asked for (PEP 562)."""
 
 __all__ = [
     "PRESETS",
@@ -19,6 +46,7 @@ __all__ = [
     "AdaptationSettings",
     "DemonstrationDataset",
     "Episode",
+    "FinishedEpisode",
     "Preset",
     "SimplError",
     "SkillActionWrapper",
@@ -35,3 +63,14 @@ __all__ = [
 ]
 
 __version__ = version("simpl-sb3")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

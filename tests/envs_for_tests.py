@@ -11,8 +11,8 @@ from gymnasium.spaces import Box, Dict
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import KVWriter, Logger
 
-from simpl_sb3.buffers import SkillEpisode
-from simpl_sb3.skills import SkillModel
+from simpl_sb3.experience.buffer import SkillEpisode
+from simpl_sb3.skills.model import SkillModel
 
 OBSERVATIONS = Box(-50.0, 50.0, (2,), np.float32)
 ACTIONS = Box(-1.0, 1.0, (1,), np.float32)

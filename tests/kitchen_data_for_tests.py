@@ -11,7 +11,7 @@ from minari.data_collector import EpisodeBuffer
 from minari.dataset.minari_storage import MinariStorage
 from minari.storage import get_dataset_path
 
-from simpl_envs.kitchen_physics import RESET_POSITIONS
+from simpl_envs.kitchen.physics import RESET_POSITIONS
 
 MINARI_ID = "D4RL/kitchen/mixed-v2"
 

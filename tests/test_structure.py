@@ -86,7 +86,7 @@ def test_package_lists_its_public_names(package: str):
     assert targets.count("__all__") == 1
     imported = [
         alias.asname or alias.name
-        for node in tree.body
+        for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in PACKAGES
         for alias in node.names
     ]

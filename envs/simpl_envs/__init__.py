@@ -17,7 +17,7 @@ from typing import Any
 import gymnasium as gym
 
 from simpl_envs.errors import DemonstrationError, SimplError, TaskError
-from simpl_envs.maze_layout import PUBLISHED_LAYOUT, MazeLayout, random_goals, random_layout
+from simpl_envs.maze.layout import PUBLISHED_LAYOUT, MazeLayout, random_goals, random_layout
 from simpl_envs.tasks import KITCHEN_TASK_SETS, MAZE_TASK_SETS, GoalTask, SubtaskSequence, Task
 
 __all__ = [
@@ -39,13 +39,13 @@ __all__ = [
 
 ENVIRONMENTS: dict[str, dict[str, Any]] = {
     "SimplMaze-v0": {
-        "entry_point": "simpl_envs.maze:SimplMazeEnv",
-        "vector_entry_point": "simpl_envs.maze:SimplMazeVectorEnv",
+        "entry_point": "simpl_envs.maze.env:SimplMazeEnv",
+        "vector_entry_point": "simpl_envs.maze.env:SimplMazeVectorEnv",
         "max_episode_steps": 2000,
     },
     "SimplKitchen-v0": {
-        "entry_point": "simpl_envs.kitchen:SimplKitchenEnv",
-        "vector_entry_point": "simpl_envs.kitchen:SimplKitchenVectorEnv",
+        "entry_point": "simpl_envs.kitchen.env:SimplKitchenEnv",
+        "vector_entry_point": "simpl_envs.kitchen.env:SimplKitchenVectorEnv",
         "max_episode_steps": 280,
     },
 }

@@ -14,11 +14,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Patch
 from matplotlib.ticker import MultipleLocator
 
-from simpl_envs.maze_layout import BODY_ORIGIN, PUBLISHED_LAYOUT
-from simpl_sb3.estimates import learning_curve
+from simpl_envs.maze.layout import BODY_ORIGIN, PUBLISHED_LAYOUT
 from simpl_sb3.report.groups import METHOD_NAMES, Group, Line
-from simpl_sb3.results import METHODS
-from simpl_sb3.trajectories import Trajectory
+from simpl_sb3.results.estimates import learning_curve
+from simpl_sb3.results.rows import METHODS
+from simpl_sb3.results.traces import Trajectory
 
 __all__ = ["draw_curves", "draw_meta_training", "draw_tasks", "draw_trajectories", "styled"]
 

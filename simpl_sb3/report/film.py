@@ -21,8 +21,8 @@ from PIL.PngImagePlugin import PngInfo
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.files import write_atomically
 from simpl_sb3.report.figures import BLUE, GREY, INK
-from simpl_sb3.results import ResultsError
-from simpl_sb3.trajectories import Completions
+from simpl_sb3.results.rows import ResultsError
+from simpl_sb3.results.traces import Completions
 
 __all__ = ["Film", "draw_film", "read_film", "write_film"]
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from simpl_sb3.estimates import AgentEpisodes, Estimate, estimate
 from simpl_sb3.report.paper import KITCHEN, PAPER, PaperCurve, paper_curve, reported_episodes
-from simpl_sb3.results import METHODS, EpisodeRow, ResultFile, ResultsError, agent_episodes, read_results
+from simpl_sb3.results.estimates import AgentEpisodes, Estimate, estimate
+from simpl_sb3.results.rows import METHODS, EpisodeRow, ResultFile, ResultsError, agent_episodes, read_results
 
 __all__ = ["METHOD_NAMES", "Group", "Line", "group_results", "read_all"]
 
@@ -100,7 +100,7 @@ OWN_SETTINGS = frozenset({"seed", "source", "n_episodes", "agents_per_task", "to
 def read_all(paths: Iterable[Path]) -> list[ResultFile]:
     """
     :param paths: CSV files, or folders of them; a file named twice is read once
-    :raises ResultsError: as :func:`simpl_sb3.results.read_results`, or no paths
+    :raises ResultsError: as :func:`simpl_sb3.results.rows.read_results`, or no paths
     """
     files = {file.path.resolve(): file for path in paths for file in read_results(path)}
     if not files:

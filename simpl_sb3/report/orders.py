@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from simpl_sb3.report.figures import BLUE, GREY, INK, ORANGE
-from simpl_sb3.trajectories import Completions
+from simpl_sb3.results.traces import Completions
 
 __all__ = ["draw_orders"]
 

@@ -24,8 +24,8 @@ from simpl_sb3.report.groups import Group, group_results, read_all
 from simpl_sb3.report.orders import draw_orders
 from simpl_sb3.report.paper import KITCHEN
 from simpl_sb3.report.tables import headlines, html_seeds, html_table, tables_as_text
-from simpl_sb3.results import ResultFile, ResultsError
-from simpl_sb3.trajectories import Completions, holds_completions, read_completions, read_trajectories
+from simpl_sb3.results.rows import ResultFile, ResultsError
+from simpl_sb3.results.traces import Completions, holds_completions, read_completions, read_trajectories
 
 __all__ = ["make_report"]
 
@@ -83,8 +83,8 @@ def make_report(
 
     :param results: CSV files of rows, or folders of them
     :param output: folder to make
-    :param kept: ``.npz`` files of :mod:`simpl_sb3.trajectories`: paths over one maze, for the paper's Fig. 5; subtasks
-        completed, each under the name of its CSV
+    :param kept: ``.npz`` files of :mod:`simpl_sb3.results.traces`: paths over one maze, for the paper's Fig. 5;
+        subtasks completed, each under the name of its CSV
     :param progress: Stable-Baselines3's ``progress.csv`` of meta-trainings, one per run; the curves count subtasks
         where all results are of the kitchen, else successes
     :param films: ``.mp4`` files of :mod:`simpl_sb3.report.film`

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from simpl_sb3.errors import SettingsError
-from simpl_sb3.estimates import Estimate
 from simpl_sb3.report.groups import METHOD_NAMES, Group, Line, group_results, read_all
 from simpl_sb3.report.paper import PaperCurve, paper_curves
+from simpl_sb3.results.estimates import Estimate
 
 __all__ = ["headlines", "html_seeds", "html_table", "results_table", "tables_as_text"]
 

@@ -1,0 +1,1 @@
+"""SimplKitchen-v0. Empty, so that registration loads no simulator."""

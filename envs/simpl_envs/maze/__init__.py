@@ -1,0 +1,1 @@
+"""SimplMaze-v0. Empty, so that registration loads no simulator."""

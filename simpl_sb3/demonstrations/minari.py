@@ -1,0 +1,262 @@
+"""
+Minari datasets: read into a :class:`~simpl_sb3.demonstrations.DemonstrationDataset`, written whole or not at all.
+
+No environment is ever built from a dataset's own spec: its entry point is code.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import h5py
+import minari
+import numpy as np
+from minari import MinariDataset
+from minari.data_collector import EpisodeBuffer
+from minari.dataset.minari_dataset import parse_dataset_id
+from minari.dataset.minari_storage import MinariStorage
+from minari.namespace import create_namespace, list_local_namespaces
+from minari.storage import get_dataset_path
+from tqdm import tqdm
+
+from simpl_sb3.demonstrations.windows import DemonstrationDataset, Episode, WindowBatch, check_space, spaces_match
+from simpl_sb3.errors import DatasetError
+
+__all__ = [
+    "DemonstrationDataset",
+    "Episode",
+    "WindowBatch",
+    "check_dataset_id_is_free",
+    "load_minari",
+    "open_minari",
+    "read_settings",
+    "spaces_match",
+    "write_minari",
+]
+
+SETTINGS_KEY = "simpl_settings"
+
+# ---------------------------------------------------------------- reading
+
+
+def load_minari(dataset: str | MinariDataset, horizon: int, observation_key: str | None = None) -> DemonstrationDataset:
+    """
+    Reads a Minari dataset into flat arrays. Rewards and task labels are not read; no environment is built.
+
+    :param dataset: Minari id of a dataset on this machine, or an open dataset
+    :param horizon: H, env steps; shorter episodes are skipped and counted
+    :param observation_key: which part of Dict observations to read
+    :return: the demonstrations
+    :raises DatasetError: when it is missing, unreadable, without a long enough episode, holds NaN or wrong lengths,
+        or its spaces are no Boxes
+    """
+    if isinstance(dataset, str):
+        dataset = open_minari(dataset)
+    observation_space = _select_space(dataset, observation_key)
+    action_space = check_space(dataset.id, "action", dataset.action_space)
+    episodes = _read_episodes(dataset, observation_key, (observation_space.shape, action_space.shape))
+    return DemonstrationDataset.from_episodes(
+        episodes, observation_space, action_space, horizon=horizon, id=dataset.id, observation_key=observation_key
+    )
+
+
+def open_minari(dataset_id: str) -> MinariDataset:
+    """
+    Opens a dataset without building an environment; its episodes are not read yet.
+
+    :param dataset_id: Minari id of a dataset on this machine
+    :raises DatasetError: when it is missing or unreadable
+    """
+    path = get_dataset_path(dataset_id) / "data"
+    if not path.exists():
+        known = ", ".join(sorted(minari.list_local_datasets())) or "none"
+        raise DatasetError(f"no Minari dataset {dataset_id!r} on this machine (at {path}); here are: {known}")
+    try:
+        metadata = MinariStorage.read_raw_metadata(path)
+        if "observation_space" not in metadata or "action_space" not in metadata:
+            # Minari would build the environment to find out, and a dataset's own spec is code.
+            raise DatasetError(f"{dataset_id}: its metadata does not state observation and action space")
+        return MinariDataset(path)
+    except (ValueError, KeyError, TypeError, AssertionError, OSError, ImportError, NotImplementedError) as error:
+        if isinstance(error, DatasetError):
+            raise
+        raise DatasetError(f"{dataset_id}: cannot be read as a Minari dataset: {error}") from error
+
+
+def _select_space(dataset: MinariDataset, key: str | None) -> gym.spaces.Box:
+    space = dataset.observation_space
+    if isinstance(space, gym.spaces.Dict):
+        keys = ", ".join(repr(name) for name in space.spaces)
+        if key is None:
+            raise DatasetError(f"{dataset.id}: its observations are a Dict; name one key as observation_key: {keys}")
+        if key not in space.spaces:
+            raise DatasetError(f"{dataset.id}: observation_key is {key!r}, expected one of {keys}")
+        space = space.spaces[key]
+    elif key is not None:
+        raise DatasetError(f"{dataset.id}: observation_key is {key!r}, but its observations are no Dict: {space}")
+    return check_space(dataset.id, "observation", space)
+
+
+def _read_episodes(
+    dataset: MinariDataset, key: str | None, shapes: tuple[tuple[int, ...], tuple[int, ...]]
+) -> Iterator[Episode]:
+    for index, (observations, actions) in zip(dataset.episode_indices, _read_arrays(dataset, key), strict=True):
+        try:
+            if (np.shape(observations)[1:], np.shape(actions)[1:]) != shapes:
+                raise DatasetError(
+                    f"observations {np.shape(observations)} and actions {np.shape(actions)}, expected rows of {shapes}"
+                )
+            yield Episode(observations, actions)
+        except DatasetError as error:
+            raise DatasetError(f"{dataset.id}, episode {index}: {error}") from None
+
+
+def _read_arrays(dataset: MinariDataset, key: str | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Only observations and actions where the storage is HDF5 (half the time); else whole episodes, through Minari."""
+    path = dataset.storage.data_path / "main_data.hdf5"
+    try:
+        if path.exists():
+            with h5py.File(path, "r") as file:
+                for index in dataset.episode_indices:
+                    group = file[f"episode_{index}"]
+                    observations = group["observations"] if key is None else group["observations"][key]
+                    yield observations[()], group["actions"][()]
+            return
+        for episode in dataset.iterate_episodes():
+            yield episode.observations if key is None else episode.observations[key], episode.actions
+    except (KeyError, OSError) as error:
+        raise DatasetError(f"{dataset.id}: its data cannot be read: {error}") from error
+
+
+def read_settings(dataset_id: str) -> dict[str, Any]:
+    """
+    :param dataset_id: Minari id of a dataset on this machine
+    :return: the settings that :func:`write_minari` recorded; empty for datasets that others wrote
+    :raises DatasetError: when the dataset is missing or unreadable
+    """
+    settings = open_minari(dataset_id).storage.metadata.get(SETTINGS_KEY, "{}")
+    return dict(json.loads(settings))
+
+
+# ---------------------------------------------------------------- writing
+
+
+def check_dataset_id_is_free(dataset_id: str, overwrite: bool = False) -> Path:
+    """
+    To be called before hours of collecting.
+
+    :param dataset_id: Minari id, such as "simpl/maze-planner-v0"
+    :param overwrite: whether an existing dataset may be replaced
+    :return: the folder where the dataset will lie
+    :raises DatasetError: for a malformed id, or one that is taken
+    """
+    try:
+        parse_dataset_id(dataset_id)
+    except (ValueError, TypeError):
+        raise DatasetError(f"dataset id is {dataset_id!r}, expected (namespace/)name-v(number)") from None
+    path = Path(get_dataset_path(dataset_id))
+    if path.exists() and not overwrite:
+        raise DatasetError(f"dataset {dataset_id} exists at {path}; choose another id or ask to overwrite it")
+    return path
+
+
+def write_minari(
+    dataset_id: str,
+    episodes: Iterable[Episode],
+    observation_space: gym.spaces.Box,
+    action_space: gym.spaces.Box,
+    *,
+    overwrite: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    description: str = "",
+    algorithm_name: str = "",
+    author: str = "",
+    code_permalink: str = "",
+    n_episodes: int | None = None,
+    progress_bar: bool = False,
+) -> Path:
+    """
+    Streams episodes into a new Minari dataset: whole, or not at all. Rewards are zero and every episode ends truncated.
+
+    :param dataset_id: Minari id, such as "simpl/maze-planner-v0"
+    :param episodes: demonstrations; an exception that they raise passes through and leaves no trace of the dataset
+    :param observation_space: one-dimensional Box
+    :param action_space: one-dimensional bounded Box
+    :param overwrite: replace an existing dataset, once the new one is complete
+    :param settings: how the episodes were made, JSON-able; :func:`read_settings` gives it back
+    :param description: text for people
+    :param algorithm_name: what produced the actions
+    :param author: as Minari asks for it
+    :param code_permalink: as Minari asks for it
+    :param n_episodes: how many to expect, for the progress bar
+    :param progress_bar: show one
+    :return: the dataset's folder
+    :raises DatasetError: for an id that is taken, spaces or episodes that do not fit, or no episode at all
+    """
+    path = check_dataset_id_is_free(dataset_id, overwrite)
+    check_space(dataset_id, "observation", observation_space)
+    check_space(dataset_id, "action", action_space)
+    texts = {"description": description, "algorithm_name": algorithm_name, "code_permalink": code_permalink}
+    metadata: dict[str, Any] = {"dataset_id": dataset_id, "minari_version": minari.__version__}
+    metadata |= {name: text for name, text in texts.items() if text}
+    metadata |= {"author": {author}} if author else {}
+    metadata[SETTINGS_KEY] = json.dumps(dict(settings or {}))
+    shown = tqdm(episodes, total=n_episodes, unit="episode", disable=not progress_bar)
+    with _replacing(path, overwrite) as folder:
+        storage = MinariStorage.new(folder / "data", observation_space, action_space)
+        storage.update_metadata(metadata)
+        storage.update_episodes(_to_buffers(shown, dataset_id, observation_space, action_space))
+        if not storage.total_episodes:
+            raise DatasetError(f"{dataset_id}: there was no episode to write")
+    _register_namespace(dataset_id)
+    return path
+
+
+def _to_buffers(
+    episodes: Iterable[Episode], dataset_id: str, observation_space: gym.spaces.Box, action_space: gym.spaces.Box
+) -> Iterator[EpisodeBuffer]:
+    for episode in episodes:
+        shapes = (episode.observations.shape[1:], episode.actions.shape[1:])
+        if shapes != (observation_space.shape, action_space.shape):
+            raise DatasetError(
+                f"{dataset_id}: an episode has rows of {shapes}, "
+                f"expected {observation_space.shape} and {action_space.shape}"
+            )
+        no_step, last_step = np.zeros(len(episode), dtype=bool), np.arange(1, len(episode) + 1) == len(episode)
+        yield EpisodeBuffer(
+            observations=episode.observations.astype(observation_space.dtype),
+            actions=episode.actions.astype(action_space.dtype),
+            rewards=np.zeros(len(episode)),
+            terminations=no_step,
+            truncations=last_step,
+        )
+
+
+@contextmanager
+def _replacing(path: Path, overwrite: bool) -> Iterator[Path]:
+    """Gives a hidden folder beside ``path`` that takes its place on success, and vanishes on any failure."""
+    root = get_dataset_path()
+    folder = Path(tempfile.mkdtemp(prefix=".simpl-writing-", dir=root))
+    try:
+        new, old = folder / "new", folder / "old"
+        new.mkdir()
+        yield new
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            if not overwrite:
+                raise DatasetError(f"a dataset appeared at {path} in the meantime; it was left as it is")
+            path.rename(old)
+        new.rename(path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _register_namespace(dataset_id: str) -> None:
+    namespace = parse_dataset_id(dataset_id)[0]
+    if namespace is not None and namespace not in list_local_namespaces():
+        create_namespace(namespace)

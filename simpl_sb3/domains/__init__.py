@@ -1,0 +1,1 @@
+"""What one environment needs beyond the environment: its tasks as text, demonstrations, measures, and pictures."""

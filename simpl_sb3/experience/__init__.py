@@ -1,0 +1,1 @@
+"""What was lived: episodes in skills, their replay per task, and how environments work off jobs."""

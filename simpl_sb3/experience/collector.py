@@ -1,0 +1,145 @@
+"""From vec-env steps to whole episodes: each environment works off jobs, and what it lived through is kept."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch as th
+from stable_baselines3.common.vec_env import VecEnv
+
+from simpl_sb3.experience.buffer import ROW_FIELDS, SkillEpisode
+
+
+@dataclass(frozen=True)
+class Job:
+    """
+    One episode to live through.
+
+    :param task: what to ask of the environment
+    :param task_index: where the episode belongs
+    :param kind: why it is collected, such as "exploration"
+    """
+
+    task: Any
+    task_index: int
+    kind: str
+
+
+@dataclass(frozen=True)
+class FinishedEpisode:
+    """An episode, the job it was collected for, and whether the environment called it a success."""
+
+    job: Job
+    episode: SkillEpisode
+    success: bool
+
+
+@dataclass(frozen=True)
+class SkillStep:
+    """
+    One skill in each of K environments.
+
+    :param indices: which environments, (K,)
+    :param rows: the row fields of ``SkillEpisode``, each (K, ...)
+    :param ends: whether an episode ended, (K,)
+    :param finished: the episodes that ended
+    :param infos: of all environments, as the vec env gave them
+    :param dones: of all environments; never where there is no job, (n_envs,)
+    """
+
+    indices: np.ndarray
+    rows: dict[str, np.ndarray]
+    ends: np.ndarray
+    finished: list[FinishedEpisode]
+    infos: list[dict[str, Any]]
+    dones: np.ndarray
+
+
+class EpisodeCollector:
+    """
+    Lives through one episode after the other in every environment, and leaves out those without a job where the vec env
+    can.
+
+    :param env: its actions are skills
+    :param act: skills (n_envs, Z) for observations (n_envs, O) and task latents (n_envs, E)
+    :param next_job: what an environment (by its index) does next; None for nothing
+    :param latent_for: the task latent (E,) of a job, asked for when the job begins
+    :param task_latent_dim: E
+    :param latent_skills: skills after which an exploring episode draws its latent again; None keeps one throughout
+    """
+
+    def __init__(
+        self,
+        env: VecEnv,
+        act: Callable[[np.ndarray, th.Tensor], np.ndarray],
+        next_job: Callable[[int], Job | None],
+        latent_for: Callable[[Job], th.Tensor],
+        task_latent_dim: int,
+        latent_skills: int | None = None,
+    ) -> None:
+        self.env, self.act, self.next_job, self.latent_for = env, act, next_job, latent_for
+        self.latent_skills = latent_skills
+        self.jobs: list[Job | None] = [None] * env.num_envs
+        self.latents = th.zeros(env.num_envs, task_latent_dim)
+        self.observations = np.zeros((env.num_envs, *env.observation_space.shape), np.float32)  # type: ignore[misc]
+        self._steps: list[list[tuple[Any, ...]]] = [[] for _ in range(env.num_envs)]
+        self.assign(range(env.num_envs))
+
+    @property
+    def active(self) -> np.ndarray:
+        """Which environments have a job, (n_envs,)."""
+        return np.array([job is not None for job in self.jobs])
+
+    def assign(self, indices: Iterable[int]) -> None:
+        """Begin the next job in these environments."""
+        for i in indices:
+            job = self.jobs[i] = self.next_job(int(i))
+            if job is not None:
+                self.env.env_method("set_task", job.task, indices=[i])
+                observation, _ = self.env.env_method("reset", indices=[i])[0]
+                self.observations[i] = observation
+                self.latents[i] = self.latent_for(job)
+        set_active = getattr(self.env, "set_active", None)
+        if set_active is not None:
+            set_active(self.active)
+
+    def step(self) -> SkillStep:
+        """One skill in every environment that has a job; where its episode ends, the next job begins."""
+        indices = np.flatnonzero(self.active)
+        z = self.act(self.observations, self.latents)
+        observations, rewards, dones, infos = self.env.step(z)
+        after = np.array(observations, np.float32)
+        for i in np.flatnonzero(dones):
+            after[i] = infos[i]["terminal_observation"]
+        truncated = np.array([info.get("TimeLimit.truncated", False) for info in infos])
+        steps = np.array([info["skill_steps"] for info in infos])
+        columns = (self.observations.copy(), z, rewards, dones & ~truncated, after, steps, dones & truncated)
+        rows = {name: np.asarray(column, np.float32)[indices] for name, column in zip(ROW_FIELDS, columns, strict=True)}
+        for k, i in enumerate(indices):
+            self._steps[i].append((*(column[k] for column in rows.values()), infos[i].get("skill_observations")))
+        finished = [self._finish(int(i), infos[i]) for i in indices if dones[i]]
+        self.observations[indices] = np.asarray(observations)[indices]
+        self._redraw(indices)
+        dones = dones & self.active
+        if finished:
+            self.assign(np.flatnonzero(dones))
+        return SkillStep(indices, rows, dones[indices], finished, infos, dones)
+
+    def _redraw(self, indices: np.ndarray) -> None:
+        if self.latent_skills is None:
+            return
+        for i in indices:
+            job, age = self.jobs[i], len(self._steps[i])
+            if job is not None and job.kind == "exploration" and age % self.latent_skills == 0 < age:
+                self.latents[i] = self.latent_for(job)
+
+    def _finish(self, index: int, info: dict[str, Any]) -> FinishedEpisode:
+        *columns, env_observations = zip(*self._steps[index], strict=True)
+        self._steps[index] = []
+        known = all(part is not None for part in env_observations)
+        rows = {name: np.asarray(column, np.float32) for name, column in zip(ROW_FIELDS, columns, strict=True)}
+        episode = SkillEpisode(**rows, env_observations=np.concatenate(env_observations) if known else None)
+        job = self.jobs[index]
+        assert job is not None
+        return FinishedEpisode(job, episode, bool(info.get("is_success", False)))

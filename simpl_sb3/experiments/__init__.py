@@ -1,0 +1,1 @@
+"""Where all meet: presets, stages, the demo, and the command line."""

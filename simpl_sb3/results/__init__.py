@@ -1,0 +1,1 @@
+"""What came out: rows, intervals, paths and completions, provenance. No torch."""

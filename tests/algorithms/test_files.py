@@ -1,0 +1,206 @@
+"""What a saved model holds, and corrupt or foreign files."""
+
+import io
+import json
+import pickletools
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch as th
+from algorithms_for_tests import KINDS, Kind, both, make, rewrite, rewrite_data, save_each, wrapped
+from envs_for_tests import CountingEnv, LineEnv, LineTask, tiny_skills
+from stable_baselines3 import PPO
+
+from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
+from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
+from simpl_sb3.errors import EnvironmentSpecError, ModelFileError, SettingsError, SimplError
+from simpl_sb3.skills.wrapper import SkillActionWrapper
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[Kind, Path]:
+    return save_each(tmp_path_factory.mktemp("models"))
+
+
+# ---------------------------------------------------------------- what a file holds
+
+
+ALLOWED = {("collections", "OrderedDict"), ("torch._utils", "_rebuild_tensor_v2")}
+
+
+def globals_of(content: bytes) -> set[tuple[str, str]]:
+    """Names that unpickling would import."""
+    found, texts = set(), []
+    for opcode, argument, _ in pickletools.genops(content):
+        if opcode.name in ("BINUNICODE", "SHORT_BINUNICODE", "UNICODE"):
+            texts.append(argument)
+        if opcode.name == "GLOBAL":
+            module, name = argument.split(" ")
+            found.add((module, name))
+        if opcode.name == "STACK_GLOBAL":
+            found.add((texts[-2], texts[-1]))
+    return found
+
+
+@both
+def test_no_code_is_pickled(kind: Kind, saved: dict[Kind, Path]) -> None:
+    """``data`` is JSON; the others hold tensors that ``weights_only`` loads, and name only torch's storages."""
+    with zipfile.ZipFile(saved[kind]) as archive:
+        assert set(archive.namelist()) == {"data", "policy.pth", "optimizers.pth", "_stable_baselines3_version"}
+        data = json.loads(archive.read("data"))
+        for name in ("policy.pth", "optimizers.pth"):
+            content = archive.read(name)
+            th.load(io.BytesIO(content), weights_only=True)
+            with zipfile.ZipFile(io.BytesIO(content)) as inner:
+                (pickled,) = (inner.read(member) for member in inner.namelist() if member.endswith("data.pkl"))
+            names = globals_of(pickled) - ALLOWED
+            assert all(module == "torch" and name.endswith("Storage") for module, name in names), names
+    assert (data["class"], data["schema_version"]) == (kind.__name__, 1)
+    assert data["settings"]["net_arch"] == [8]
+
+
+@both
+def test_only_plain_data_is_saved(kind: Kind, tmp_path: Path) -> None:
+    """A function would need a pickle. What was there stays, and no half-written file is left."""
+    (tmp_path / "model.zip").write_bytes(b"before")
+    with pytest.raises(SettingsError, match="plain data"):
+        make(kind, learning_rate=lambda progress: 1e-3 * progress).save(tmp_path / "model.zip")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.zip"]
+    assert (tmp_path / "model.zip").read_bytes() == b"before"
+
+
+@both
+def test_an_interrupted_write_leaves_the_old_file(kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make(kind)
+    model.save(tmp_path / "model.zip")
+    before = (tmp_path / "model.zip").read_bytes()
+
+    def fail(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", fail)
+        with pytest.raises(KeyboardInterrupt):
+            model.save(tmp_path / "model.zip")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.zip"]
+    assert (tmp_path / "model.zip").read_bytes() == before
+
+
+# ---------------------------------------------------------------- corrupt and foreign files
+
+
+def without(name: str) -> Callable[[dict[str, bytes]], None]:
+    return lambda members: members.pop(name) and None
+
+
+def truncate(members: dict[str, bytes]) -> None:
+    members["policy.pth"] = members["policy.pth"][:-500]
+
+
+def other_tensors(members: dict[str, bytes]) -> None:
+    state = th.load(io.BytesIO(members["policy.pth"]), weights_only=True)
+    content = io.BytesIO()
+    th.save({name: th.zeros(3) for name in state}, content)
+    members["policy.pth"] = content.getvalue()
+
+
+def not_json(members: dict[str, bytes]) -> None:
+    members["data"] = b"{"
+
+
+CORRUPTIONS: dict[str, Callable[[dict[str, bytes]], None]] = {
+    "no data": without("data"),
+    "no tensors": without("policy.pth"),
+    "no optimisers": without("optimizers.pth"),
+    "truncated tensors": truncate,
+    "tensors of other sizes": other_tensors,
+    "data that is no JSON": not_json,
+}
+
+
+@both
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
+def test_a_corrupt_file_is_refused(kind: Kind, corruption: str, saved: dict[Kind, Path], tmp_path: Path) -> None:
+    path = rewrite(saved[kind], tmp_path / "model.zip", CORRUPTIONS[corruption])
+    with pytest.raises(ModelFileError, match=r"model\.zip"):
+        kind.load(path, device="cpu")
+
+
+class Code:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+@both
+@pytest.mark.parametrize("member", ["policy.pth", "optimizers.pth"])
+def test_code_in_a_file_is_not_run(kind: Kind, member: str, saved: dict[Kind, Path], tmp_path: Path) -> None:
+    content = io.BytesIO()
+    th.save({"weights": Code(tmp_path / "made by code")}, content)
+    path = rewrite(saved[kind], tmp_path / "model.zip", lambda members: members.update({member: content.getvalue()}))
+    with pytest.raises(ModelFileError, match=r"model\.zip"):
+        kind.load(path, device="cpu")
+    assert not (tmp_path / "made by code").exists()
+
+
+WRONG_DATA: dict[str, dict[str, Any]] = {
+    "another class": {"class": "PPO"},
+    "a newer schema": {"schema_version": 99},
+    "no schema": {"schema_version": "new"},
+    "no settings": {"settings": ...},
+    "an unknown setting": {"settings": {"colour": "red"}},
+    "settings of another type": {"settings": [1, 2]},
+    "no skills": {"skills": ...},
+    "foreign skills": {"skills": {"legs": 4}},
+    "no bound": {"action_bound": ...},
+    "a bound that is no number": {"action_bound": "wide"},
+}
+
+
+@both
+@pytest.mark.parametrize("wrong", WRONG_DATA)
+def test_a_file_with_wrong_data_is_refused(kind: Kind, wrong: str, saved: dict[Kind, Path], tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError):
+        kind.load(rewrite_data(saved[kind], tmp_path / "model.zip", **WRONG_DATA[wrong]), device="cpu")
+
+
+@both
+def test_foreign_files_are_refused(kind: Kind, saved: dict[Kind, Path], tmp_path: Path) -> None:
+    (tmp_path / "text.zip").write_text("not a zip file")
+    (tmp_path / "empty.zip").write_bytes(b"")
+    half = saved[kind].read_bytes()
+    (tmp_path / "half.zip").write_bytes(half[: len(half) // 2])
+    PPO("MlpPolicy", wrapped(), n_steps=8, batch_size=4, device="cpu").save(tmp_path / "ppo.zip")
+    tiny_skills().save(tmp_path / "skills.zip")
+    (other,) = KINDS.keys() - {kind}
+    paths = [
+        tmp_path / name
+        for name in ("text.zip", "empty.zip", "half.zip", "ppo.zip", "skills.zip", "missing.zip", "missing")
+    ]
+    for path in [*paths, saved[other]]:
+        with pytest.raises(ModelFileError, match=path.stem):
+            kind.load(path, device="cpu")
+    assert issubclass(ModelFileError, SimplError)
+
+
+def test_errors_say_what_was_expected(saved: dict[Kind, Path]) -> None:
+    with pytest.raises(ModelFileError, match="holds a SkillPriorPEARL: expected a SkillPriorSAC"):
+        SkillPriorSAC.load(saved[SkillPriorPEARL])
+
+
+def test_tasks_of_another_environment_are_refused_when_loading(saved: dict[Kind, Path]) -> None:
+    env = SkillActionWrapper(LineEnv(train_tasks=(LineTask(1.0),)), tiny_skills())
+    with pytest.raises(EnvironmentSpecError, match="was trained on the tasks"):
+        SkillPriorPEARL.load(saved[SkillPriorPEARL], env, device="cpu")
+
+
+def test_counting_environments_have_no_tasks_for_meta_training() -> None:
+    with pytest.raises(EnvironmentSpecError, match="no tasks"):
+        make(SkillPriorPEARL, SkillActionWrapper(CountingEnv(), tiny_skills()))

@@ -1,0 +1,214 @@
+"""Minari datasets: written whole or not at all, one clear error when unusable; nothing is lost in between."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import minari
+import numpy as np
+import pytest
+from minari.data_collector import EpisodeBuffer
+from minari.dataset.minari_storage import MinariStorage
+from minari.namespace import list_local_namespaces
+from minari.storage import get_dataset_path
+
+from simpl_sb3.demonstrations.minari import (
+    Episode,
+    check_dataset_id_is_free,
+    load_minari,
+    read_settings,
+    write_minari,
+)
+from simpl_sb3.errors import DatasetError, SimplError
+
+OBSERVATIONS = gym.spaces.Box(-1e6, 1e6, (2,), np.float32)
+ACTIONS = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+
+
+def indexed_episode(index: int, length: int) -> Episode:
+    """Its observations are (episode, step), its actions (episode, step) / 1000."""
+    steps = np.arange(length + 1)
+    observations = np.stack([np.full(length + 1, index), steps], axis=1)
+    return Episode(observations, observations[:-1] / 1000.0)
+
+
+def indexed_episodes(lengths: list[int]) -> Iterator[Episode]:
+    return (indexed_episode(index, length) for index, length in enumerate(lengths))
+
+
+def write_raw(dataset_id: str, observations: Any, actions: np.ndarray, observation_space: gym.Space[Any]) -> None:
+    """A dataset as any other program may have written it."""
+    folder = get_dataset_path(dataset_id) / "data"
+    folder.mkdir(parents=True)
+    action_space = gym.spaces.Box(-1.0, 1.0, actions.shape[1:], np.float64)
+    storage = MinariStorage.new(folder, observation_space, action_space)
+    storage.update_metadata({"dataset_id": dataset_id, "minari_version": minari.__version__})
+    n = len(actions)
+    ends = np.arange(n) == n - 1
+    storage.update_episodes(
+        [EpisodeBuffer(observations=observations, actions=actions, rewards=ends, terminations=~ends, truncations=ends)]
+    )
+
+
+# ---------------------------------------------------------------- written and read
+
+
+def test_written_episodes_come_back() -> None:
+    path = write_minari(
+        "simpl/indexed-v0",
+        indexed_episodes([12, 30, 11]),
+        OBSERVATIONS,
+        ACTIONS,
+        settings={"seed": 3, "noise": 0.1},
+        description="indices",
+        author="test",
+        algorithm_name="counting",
+        code_permalink="none",
+    )
+    assert path == get_dataset_path("simpl/indexed-v0")
+    dataset = load_minari("simpl/indexed-v0", horizon=10)
+    assert (dataset.n_episodes, dataset.n_steps, dataset.n_skipped) == (3, 53, 0)
+    assert dataset.observations.dtype == dataset.actions.dtype == np.float32
+    for index, length in enumerate([12, 30, 11]):
+        expected, episode = indexed_episode(index, length), dataset.episode(index)
+        np.testing.assert_array_equal(episode.observations, expected.observations)
+        np.testing.assert_array_equal(episode.actions, expected.actions)
+    assert read_settings("simpl/indexed-v0") == {"seed": 3, "noise": 0.1}
+    local = minari.list_local_datasets()
+    assert list(local) == ["simpl/indexed-v0"]
+    assert local["simpl/indexed-v0"]["description"] == "indices"
+    assert minari.load_dataset("simpl/indexed-v0")[1].truncations.tolist() == [False] * 29 + [True]
+    assert list_local_namespaces() == ["simpl"]
+
+
+def test_an_open_dataset_and_a_part_of_it_can_be_read() -> None:
+    write_minari("indexed-v0", indexed_episodes([12, 13, 14]), OBSERVATIONS, ACTIONS)
+    part = minari.load_dataset("indexed-v0").filter_episodes(lambda episode: len(episode) > 12)
+    assert load_minari(part, horizon=10).episode(0).observations[0].tolist() == [1.0, 0.0]
+
+
+def test_half_written_leaves_nothing_and_the_id_is_free(tmp_path: Path) -> None:
+    def failing() -> Iterator[Episode]:
+        yield from indexed_episodes([12, 13])
+        raise RuntimeError("the planner fell over")
+
+    with pytest.raises(RuntimeError, match="fell over"):
+        write_minari("simpl/indexed-v0", failing(), OBSERVATIONS, ACTIONS)
+    assert list(tmp_path.iterdir()) == []
+    write_minari("simpl/indexed-v0", indexed_episodes([12]), OBSERVATIONS, ACTIONS)
+    assert load_minari("simpl/indexed-v0", horizon=10).n_episodes == 1
+
+
+def test_an_existing_dataset_stays_unless_asked(tmp_path: Path) -> None:
+    write_minari("simpl/indexed-v0", indexed_episodes([12]), OBSERVATIONS, ACTIONS)
+
+    def untouched() -> Iterator[Episode]:
+        raise AssertionError("collected although the id is taken")
+        yield
+
+    with pytest.raises(DatasetError, match="exists"):
+        write_minari("simpl/indexed-v0", untouched(), OBSERVATIONS, ACTIONS)
+    with pytest.raises(AssertionError):  # a failure while overwriting keeps the old one
+        write_minari("simpl/indexed-v0", untouched(), OBSERVATIONS, ACTIONS, overwrite=True)
+    assert load_minari("simpl/indexed-v0", horizon=10).n_episodes == 1
+    write_minari("simpl/indexed-v0", indexed_episodes([12, 12]), OBSERVATIONS, ACTIONS, overwrite=True)
+    assert load_minari("simpl/indexed-v0", horizon=10).n_episodes == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["simpl"]
+
+
+def test_what_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no episode to write"):
+        write_minari("empty-v0", [], OBSERVATIONS, ACTIONS)
+    with pytest.raises(DatasetError, match=r"expected \(3,\)"):
+        write_minari("wide-v0", indexed_episodes([12]), gym.spaces.Box(-1, 1, (3,)), ACTIONS)
+    with pytest.raises(DatasetError, match="finite bounds"):
+        write_minari("loose-v0", indexed_episodes([12]), OBSERVATIONS, gym.spaces.Box(-np.inf, np.inf, (2,)))
+    for malformed in ("no version", "../up-v0", "name"):
+        with pytest.raises(DatasetError, match="dataset id"):
+            check_dataset_id_is_free(malformed)
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---------------------------------------------------------------- bad datasets
+
+
+def test_short_episodes_are_skipped_and_counted() -> None:
+    write_minari("mixed-v0", indexed_episodes([9, 10, 3, 25]), OBSERVATIONS, ACTIONS)
+    dataset = load_minari("mixed-v0", horizon=10)
+    assert (dataset.n_episodes, dataset.n_skipped) == (2, 2)
+    assert dataset.n_windows(10) == 1 + 16
+    with pytest.raises(DatasetError, match=r"none of 4 episodes .*the longest has 25 .* 26"):
+        load_minari("mixed-v0", horizon=26)
+
+
+def test_missing_dataset_names_those_that_exist() -> None:
+    write_minari("here-v0", indexed_episodes([12]), OBSERVATIONS, ACTIONS)
+    with pytest.raises(DatasetError, match=r"'there-v0'.*here-v0"):
+        load_minari("there-v0", horizon=10)
+
+
+def test_nan_and_wrong_lengths_are_named_with_their_episode() -> None:
+    space = gym.spaces.Box(-np.inf, np.inf, (3,), np.float64)
+    observations = np.zeros((13, 3))
+    observations[5] = np.nan
+    write_raw("nan-v0", observations, np.zeros((12, 2)), space)
+    with pytest.raises(DatasetError, match=r"nan-v0, episode 0: .* first at step 5"):
+        load_minari("nan-v0", horizon=10)
+    write_raw("unequal-v0", np.zeros((12, 3)), np.zeros((12, 2)), space)
+    with pytest.raises(DatasetError, match=r"unequal-v0, episode 0: .*\(12, 3\) and actions \(12, 2\)"):
+        load_minari("unequal-v0", horizon=10)
+    write_raw("narrow-v0", np.zeros((13, 2)), np.zeros((12, 2)), space)
+    with pytest.raises(DatasetError, match="narrow-v0, episode 0"):
+        load_minari("narrow-v0", horizon=10)
+
+
+def test_spaces_that_skills_cannot_use() -> None:
+    image = gym.spaces.Box(0.0, 1.0, (2, 2), np.float32)
+    write_raw("image-v0", np.zeros((13, 2, 2)), np.zeros((12, 2)), image)
+    with pytest.raises(DatasetError, match="one-dimensional Box"):
+        load_minari("image-v0", horizon=10)
+    write_raw("discrete-v0", np.zeros(13, dtype=np.int64), np.zeros((12, 2)), gym.spaces.Discrete(4))
+    with pytest.raises(DatasetError, match="observation space is Discrete"):
+        load_minari("discrete-v0", horizon=10)
+
+
+def test_corrupt_files_and_missing_spaces() -> None:
+    write_minari("broken-v0", indexed_episodes([12]), OBSERVATIONS, ACTIONS)
+    folder = get_dataset_path("broken-v0") / "data"
+    (folder / "main_data.hdf5").write_bytes(b"no HDF5")
+    with pytest.raises(DatasetError, match="cannot be read"):
+        load_minari("broken-v0", horizon=10)
+    metadata = json.loads((folder / "metadata.json").read_text())
+    del metadata["action_space"]
+    (folder / "metadata.json").write_text(json.dumps(metadata))
+    with pytest.raises(DatasetError, match="does not state"):
+        load_minari("broken-v0", horizon=10)
+    (folder / "metadata.json").write_text("{")
+    with pytest.raises(SimplError, match="cannot be read"):
+        load_minari("broken-v0", horizon=10)
+
+
+def test_dict_observations_by_key() -> None:
+    space = gym.spaces.Dict(
+        robot=gym.spaces.Box(-np.inf, np.inf, (3,), np.float64), goal=gym.spaces.Box(0, 1, (1,), np.float64)
+    )
+    robot = np.arange(39.0).reshape(13, 3)
+    write_raw("dict-v0", {"robot": robot, "goal": np.ones((13, 1))}, np.zeros((12, 2)), space)
+    with pytest.raises(DatasetError, match=r"'goal', 'robot'|'robot', 'goal'"):
+        load_minari("dict-v0", horizon=10)
+    with pytest.raises(DatasetError, match=r"observation_key is 'arm', expected one of .*'robot'"):
+        load_minari("dict-v0", horizon=10, observation_key="arm")
+    dataset = load_minari("dict-v0", horizon=10, observation_key="robot")
+    np.testing.assert_array_equal(dataset.observations, robot)
+    assert dataset.observation_key == "robot"
+    dataset.check_spaces(space, dataset.action_space)
+    write_minari("plain-v0", indexed_episodes([12]), OBSERVATIONS, ACTIONS)
+    with pytest.raises(DatasetError, match="no Dict"):
+        load_minari("plain-v0", horizon=10, observation_key="robot")

@@ -1,0 +1,103 @@
+"""Demonstrations in memory: they check themselves, and windows stay within their episode."""
+
+from collections.abc import Iterator
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from simpl_sb3.demonstrations.windows import DemonstrationDataset, Episode, spaces_match
+from simpl_sb3.errors import DatasetError
+
+OBSERVATIONS = gym.spaces.Box(-1e6, 1e6, (2,), np.float32)
+ACTIONS = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
+
+
+def indexed_episode(index: int, length: int) -> Episode:
+    """Its observations are (episode, step), its actions (episode, step) / 1000."""
+    steps = np.arange(length + 1)
+    observations = np.stack([np.full(length + 1, index), steps], axis=1)
+    return Episode(observations, observations[:-1] / 1000.0)
+
+
+def indexed_episodes(lengths: list[int]) -> Iterator[Episode]:
+    return (indexed_episode(index, length) for index, length in enumerate(lengths))
+
+
+# ---------------------------------------------------------------- episodes
+
+
+@pytest.mark.parametrize(
+    ("observations", "actions"), [((5, 2), (5, 2)), ((6, 2), (4, 2)), ((1, 2), (0, 2)), ((5,), (4,))]
+)
+def test_episode_checks_its_shapes(observations: tuple[int, ...], actions: tuple[int, ...]) -> None:
+    with pytest.raises(DatasetError, match=r"expected \(L \+ 1, O\)"):
+        Episode(np.zeros(observations), np.zeros(actions))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_episode_refuses_nan_and_says_where(bad: float) -> None:
+    observations = np.zeros((5, 2))
+    observations[3, 1] = bad
+    with pytest.raises(DatasetError, match="observations hold NaN or infinity, first at step 3"):
+        Episode(observations, np.zeros((4, 2)))
+
+
+# ---------------------------------------------------------------- windows
+
+
+def test_windows_never_cross_episodes_and_all_are_drawn() -> None:
+    lengths = [12, 10, 17]
+    dataset = DemonstrationDataset.from_episodes(indexed_episodes(lengths), OBSERVATIONS, ACTIONS, horizon=10)
+    observations, actions = dataset.sample_windows(2000, 10, np.random.default_rng(0))
+    assert observations.shape == (2000, 11, 2)
+    assert actions.shape == (2000, 10, 2)
+    assert (observations[:, :, 0] == observations[:, :1, 0]).all()  # one episode each
+    assert (np.diff(observations[:, :, 1], axis=1) == 1.0).all()  # its steps in order
+    np.testing.assert_allclose(actions, observations[:, :-1] / 1000.0, rtol=1e-6)  # actions beside their observations
+    drawn = {(int(episode), int(step)) for episode, step in observations[:, 0]}
+    assert drawn == {(index, step) for index, length in enumerate(lengths) for step in range(length - 9)}
+    assert len(drawn) == dataset.n_windows(10)
+
+
+def test_windows_are_seeded() -> None:
+    dataset = DemonstrationDataset.from_episodes(indexed_episodes([30, 40]), OBSERVATIONS, ACTIONS)
+    one, two = (dataset.sample_windows(50, 10, np.random.default_rng(5)) for _ in range(2))
+    np.testing.assert_array_equal(one.observations, two.observations)
+
+
+def test_split_is_by_episode_and_seeded() -> None:
+    dataset = DemonstrationDataset.from_episodes(indexed_episodes([12] * 20), OBSERVATIONS, ACTIONS)
+    train, validation = dataset.split(0.1, seed=0)
+    ids = [{int(value) for value in part.observations[:, 0]} for part in (train, validation)]
+    assert [len(part) for part in ids] == [18, 2]
+    assert ids[0] | ids[1] == set(range(20))
+    again = dataset.split(0.1, seed=0)[1]
+    np.testing.assert_array_equal(again.observations, validation.observations)
+    assert {int(value) for value in dataset.split(0.1, seed=1)[1].observations[:, 0]} != ids[1]
+    with pytest.raises(DatasetError, match="at least two"):
+        validation.split(0.5)[0].split(0.5)
+    with pytest.raises(DatasetError, match="validation_fraction"):
+        dataset.split(1.5)
+
+
+def test_a_dataset_checks_itself() -> None:
+    with pytest.raises(DatasetError, match="do not fit"):
+        DemonstrationDataset(np.zeros((10, 2)), np.zeros((10, 2)), np.array([0, 10]), OBSERVATIONS, ACTIONS, "bad")
+    with pytest.raises(DatasetError, match="as in its spaces"):
+        DemonstrationDataset(np.zeros((11, 3)), np.zeros((10, 2)), np.array([0, 10]), OBSERVATIONS, ACTIONS, "bad")
+
+
+# ---------------------------------------------------------------- spaces
+
+
+def test_spaces_that_differ_from_the_environment() -> None:
+    dataset = DemonstrationDataset.from_episodes(indexed_episodes([12]), OBSERVATIONS, ACTIONS)
+    dataset.check_spaces(OBSERVATIONS, gym.spaces.Box(-1.0, 1.0, (2,), np.float64))  # precision may differ
+    with pytest.raises(DatasetError, match="its action space is"):
+        dataset.check_spaces(OBSERVATIONS, gym.spaces.Box(-2.0, 2.0, (2,)))
+    with pytest.raises(DatasetError, match="its observation space is"):
+        dataset.check_spaces(gym.spaces.Dict(a=OBSERVATIONS), ACTIONS)
+    assert not spaces_match(ACTIONS, gym.spaces.Discrete(2))
+    with pytest.raises(DatasetError, match="finite bounds"):
+        DemonstrationDataset.from_episodes(indexed_episodes([12]), OBSERVATIONS, gym.spaces.Box(-np.inf, np.inf, (2,)))
