@@ -1,8 +1,8 @@
 """
 Methods: how agents come to master tasks. Each is one file of this folder and one line of ``METHODS``.
 
-Importing this loads neither torch nor an algorithm: a method's file imports what it needs inside its functions. Your own
-method is such a file too; name it by its path or by ``module:NAME``.
+Importing this loads neither torch nor an algorithm: a method's file imports what it needs inside its functions.
+Your own method is such a file too; name it by its path or by ``module:NAME``.
 """
 
 from simpl_sb3.methods.record import ARTEFACTS, Adapter, Method, TrainedModel

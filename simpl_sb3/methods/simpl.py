@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from simpl_sb3.methods.record import Adapter, MakeEnv, Method, OnEpisode, TrainedModel
+from simpl_sb3.settings import Settings
 
 __all__ = ["SIMPL"]
 
@@ -31,8 +32,9 @@ class MetaPolicyAdapter:
     """A meta-trained model that is ready to adapt."""
 
     def __init__(self, model: Any, settings: Mapping[str, Any]) -> None:
-        self.model, self.skills, self.training_tasks = model, model.skills, tuple(model.task_names)
-        self.settings = model.adaptation_settings(**settings)
+        self.model, self.skills = model, model.skills
+        self.training_tasks: tuple[str, ...] | None = tuple(model.task_names)
+        self.settings: Settings = model.adaptation_settings(**settings)
 
     def run(self, env: Any, tasks: Sequence[Any], seed: int, on_episode: OnEpisode) -> Sequence[Any]:
         agents: Sequence[Any] = self.model.adapt_tasks(

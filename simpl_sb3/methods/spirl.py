@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from simpl_sb3.methods.record import Adapter, MakeEnv, Method, OnEpisode
+from simpl_sb3.settings import Settings
 
 __all__ = ["SPIRL"]
 
@@ -12,7 +13,8 @@ __all__ = ["SPIRL"]
 class SkillAdapter:
     """Skills from whose prior every agent starts anew."""
 
-    training_tasks = None
+    training_tasks: tuple[str, ...] | None = None
+    settings: Settings
 
     def __init__(self, skills: Any, settings: Mapping[str, Any]) -> None:
         from simpl_sb3.algorithms.settings import AdaptationSettings
