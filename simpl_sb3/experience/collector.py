@@ -1,4 +1,4 @@
-"""From vec-env steps to whole episodes: each environment works off jobs, and what it lived through is kept."""
+"""From vec-env steps to whole episodes: each environment works off jobs, and its transitions are kept."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from simpl_sb3.experience.buffer import ROW_FIELDS, SkillEpisode
 @dataclass(frozen=True)
 class Job:
     """
-    One episode to live through.
+    One episode to collect.
 
     :param task: what to ask of the environment
     :param task_index: where the episode belongs
@@ -44,6 +44,7 @@ class SkillStep:
     :param rows: the row fields of ``SkillEpisode``, each (K, ...)
     :param ends: whether an episode ended, (K,)
     :param finished: the episodes that ended
+    :param rewards: of all environments, (n_envs,)
     :param infos: of all environments, as the vec env gave them
     :param dones: of all environments; never where there is no job, (n_envs,)
     """
@@ -52,14 +53,14 @@ class SkillStep:
     rows: dict[str, np.ndarray]
     ends: np.ndarray
     finished: list[FinishedEpisode]
+    rewards: np.ndarray
     infos: list[dict[str, Any]]
     dones: np.ndarray
 
 
 class EpisodeCollector:
     """
-    Lives through one episode after the other in every environment, and leaves out those without a job where the vec env
-    can.
+    Collects one episode after the other in every environment, and leaves out those without a job where the vec env can.
 
     :param env: its actions are skills
     :param act: skills (n_envs, Z) for observations (n_envs, O) and task latents (n_envs, E)
@@ -124,7 +125,7 @@ class EpisodeCollector:
         dones = dones & self.active
         if finished:
             self.assign(np.flatnonzero(dones))
-        return SkillStep(indices, rows, dones[indices], finished, infos, dones)
+        return SkillStep(indices, rows, dones[indices], finished, rewards, infos, dones)
 
     def _redraw(self, indices: np.ndarray) -> None:
         if self.latent_skills is None:

@@ -149,7 +149,7 @@ _KITCHEN: dict[str, Any] = {
     "collect": {"noise": 0.1, "pushes": 0.02, "intended": True, "train_share": 0.7},
 }
 _FAST_META: dict[str, Any] = {"n_steps": 6}
-_FAST_ADAPT: dict[str, Any] = {"learning_rate": 5e-4}
+_FAST_ADAPT: dict[str, Any] = {"learning_rate": 5e-4, "n_steps": 4}
 _KITCHEN_FAST_RETURN: dict[str, Any] = {"gamma": 0.95, "handle_timeout_termination": False}  # time is what runs out
 _KITCHEN_FAST_LEARNER: dict[str, Any] = {
     **_FAST_ADAPT,
