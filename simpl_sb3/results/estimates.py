@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from simpl_sb3.errors import SimplError
+from simpl_sb3.errors import ResultsError
 
 __all__ = [
     "AgentEpisodes",
@@ -31,10 +31,6 @@ FloatArray = npt.NDArray[np.float64]
 N_RESAMPLES = 10_000
 RESAMPLING_SEED = 20220
 TAILS = (0.025, 0.975)
-
-
-class ResultsError(SimplError, ValueError):
-    """Results that cannot be read, do not fit together, or do not hold the episodes asked for."""
 
 
 class Estimate(NamedTuple):
