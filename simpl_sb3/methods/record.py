@@ -73,6 +73,7 @@ class Method:
         id of a dataset of "demonstrations", or None for "nothing"
     :param preset_section: where a preset holds what it changes in adaptation
     :param settings: class of adaptation's settings, or its ``module:name``
+    :param unused: settings of that class that this method does not use; the command line refuses them
     :param follows_model: settings that are the meta-trained model's where they are not given
     :param train: function ``(source, settings, make_env, n_envs, seed, device, verbose) -> TrainedModel``; None for a
         method without meta-training
@@ -88,6 +89,7 @@ class Method:
     needs: Needs = "skills"
     preset_section: str = ""
     settings: str | type[Settings] = "simpl_sb3.algorithms.settings:AdaptationSettings"
+    unused: tuple[str, ...] = ()
     follows_model: tuple[str, ...] = ()
     train: str | Callable[..., TrainedModel] | None = None
     train_needs: Needs = "skills"

@@ -57,6 +57,7 @@ SIMPL = Method(
     adapt=adapt,
     needs="meta-model",
     preset_section="adapt",
-    follows_model=("gamma", "gamma_per_env_step", "handle_timeout_termination"),
+    unused=("net_arch", "activation_fn"),
+    follows_model=("gamma", "gamma_per_env_step", "handle_timeout_termination", "matmul_precision"),
     train=train,
 )

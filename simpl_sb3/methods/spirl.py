@@ -22,9 +22,9 @@ class SkillAdapter:
         self.skills, self.settings = skills, AdaptationSettings.of(settings)
 
     def run(self, env: Any, tasks: Sequence[Any], seed: int, on_episode: OnEpisode) -> Sequence[Any]:
-        from simpl_sb3.algorithms.adaptation import Adaptation
+        from simpl_sb3.algorithms.adaptation import adapt_tasks
 
-        return Adaptation(env, tasks, self.skills, None, self.settings, seed, on_episode).run()
+        return adapt_tasks(env, tasks, self.skills, None, self.settings, seed, on_episode)  # type: ignore[arg-type]
 
 
 def adapt(source: Path, settings: Mapping[str, Any], make_env: MakeEnv, device: str) -> Adapter:
@@ -34,4 +34,19 @@ def adapt(source: Path, settings: Mapping[str, Any], make_env: MakeEnv, device: 
     return SkillAdapter(SkillModel.load(source, device=device), settings)
 
 
-SPIRL = Method(name="spirl", label="SPiRL", colour="#D55E00", adapt=adapt)
+SPIRL = Method(
+    name="spirl",
+    label="SPiRL",
+    colour="#D55E00",
+    adapt=adapt,
+    unused=(
+        "n_exploration_episodes",
+        "exploration",
+        "exploration_spread",
+        "exploration_latent_skills",
+        "context_size",
+        "context_reward_rows",
+        "reuse_exploration",
+        "initial_updates",
+    ),
+)
