@@ -20,7 +20,7 @@ from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC, make_optimizers,
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.experience.buffer import TaskReplayBuffer
 from simpl_sb3.experience.collector import EpisodeCollector, FinishedEpisode, Job
-from simpl_sb3.skills.model import SkillModel
+from simpl_sb3.skills.base import Skills
 
 OnEpisode = Callable[[int, int, FinishedEpisode], None]
 
@@ -42,7 +42,7 @@ class Adaptation:
         self,
         env: VecEnv,
         tasks: Sequence[Any],
-        skills: SkillModel,
+        skills: Skills,
         meta_policy: SkillPriorPEARLPolicy | None,
         settings: AdaptationSettings,
         seed: int | None = None,

@@ -20,7 +20,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize, unwrap_vec_wr
 from simpl_sb3.errors import EnvironmentSpecError, ModelFileError, SettingsError, SkillMismatchError
 from simpl_sb3.experience.buffer import TaskReplayBuffer
 from simpl_sb3.files import write_atomically
-from simpl_sb3.skills.model import SkillModel
+from simpl_sb3.skills.base import Skills
 
 SCHEMA_VERSION = 1
 
@@ -33,12 +33,12 @@ class SkillAlgorithm(OffPolicyAlgorithm):
     ``_setup_model``.
     """
 
-    skills: SkillModel
+    skills: Skills
     optimizers: dict[str, th.optim.Optimizer]
     replay_buffer: TaskReplayBuffer  # type: ignore[assignment]
     _not_saved: ClassVar = ("policy", "env", "device", "tensorboard_log", "verbose", "_init_setup_model")
 
-    def _find_skills(self, env: VecEnv | None = None) -> SkillModel:
+    def _find_skills(self, env: VecEnv | None = None) -> Skills:
         """
         The skills that an environment's actions are.
 
@@ -177,7 +177,7 @@ class SkillAlgorithm(OffPolicyAlgorithm):
         try:
             settings = data["settings"] | kwargs
             model = cls("MlpPolicy", None, device=device, _init_setup_model=False, **settings)  # type: ignore[call-arg, arg-type]
-            model.skills = SkillModel.from_settings(data["skills"])
+            model.skills = Skills.from_settings(data["skills"])
             bound = float(data["action_bound"])
             model.num_timesteps, model._n_updates = int(data["num_timesteps"]), int(data["n_updates"])
             model._load_extra_state(data)
@@ -218,7 +218,7 @@ class SkillAlgorithm(OffPolicyAlgorithm):
         self.skills = self.policy.skills  # type: ignore[assignment]
 
 
-def same_skills(one: SkillModel, other: SkillModel) -> bool:
+def same_skills(one: Skills, other: Skills) -> bool:
     """Whether two models are the same skills: sizes, spaces and weights."""
     if one is other:
         return True

@@ -20,7 +20,7 @@ from torch import nn
 from simpl_sb3 import functional
 from simpl_sb3.algorithms.task_encoders import make_task_encoder
 from simpl_sb3.experience.buffer import TaskBatch
-from simpl_sb3.skills.model import SkillModel
+from simpl_sb3.skills.base import Skills
 
 Gaussian = tuple[th.Tensor, th.Tensor]  # mean and standard deviation
 
@@ -57,7 +57,7 @@ class SkillPriorPolicy(BasePolicy):
     """
     Actor, critics and KL multiplier of M agents over one frozen skill model; conditioned on a task latent where E > 0.
 
-    :param skill_settings: from which ``SkillModel.from_settings`` rebuilds the frozen skills; weights are loaded later
+    :param skill_settings: from which ``Skills.from_settings`` rebuilds the frozen skills; weights are loaded later
     :param net_arch: hidden sizes of actor and critics
     :param task_latent_dim: E; 0 for none
     :param n_agents: M
@@ -76,7 +76,7 @@ class SkillPriorPolicy(BasePolicy):
         n_agents: int = 1,
     ) -> None:
         super().__init__(observation_space, action_space, squash_output=False)
-        self.skills = SkillModel.from_settings(skill_settings).freeze()  # its normalisation statistics never move
+        self.skills = Skills.from_settings(skill_settings).freeze()  # its normalisation statistics never move
         self.net_arch, self.task_latent_dim, self.n_agents = list(net_arch), task_latent_dim, n_agents
         self.observation_dim, skill_dim = self.skills.observation_space.shape[0], self.skills.skill_dim
         state_dim = self.observation_dim + task_latent_dim
