@@ -24,7 +24,7 @@ from minari.namespace import create_namespace, list_local_namespaces
 from minari.storage import get_dataset_path
 from tqdm import tqdm
 
-from simpl_sb3.demonstrations.windows import DemonstrationDataset, Episode, WindowBatch, check_space, spaces_match
+from simpl_sb3.demonstrations.windows import DemonstrationDataset, Episode, WindowBatch, check_space
 from simpl_sb3.errors import DatasetError
 
 __all__ = [
@@ -35,7 +35,6 @@ __all__ = [
     "load_minari",
     "open_minari",
     "read_settings",
-    "spaces_match",
     "write_minari",
 ]
 

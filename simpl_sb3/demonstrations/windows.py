@@ -19,7 +19,7 @@ import numpy as np
 
 from simpl_sb3.errors import DatasetError
 
-__all__ = ["DemonstrationDataset", "Episode", "WindowBatch", "check_space", "spaces_match"]
+__all__ = ["DemonstrationDataset", "Episode", "WindowBatch", "check_space"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +75,7 @@ class DemonstrationDataset:
     :param id: the Minari id
     :param n_skipped: episodes left out because they are shorter than a skill
     :param observation_key: the key that was read from Dict observations, else None
+    :param env_id: id of the environment they come from, where known
     """
 
     observations: np.ndarray
@@ -85,6 +86,7 @@ class DemonstrationDataset:
     id: str
     n_skipped: int = 0
     observation_key: str | None = None
+    env_id: str | None = None
     _starts: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -111,6 +113,7 @@ class DemonstrationDataset:
         horizon: int = 1,
         id: str = "episodes",
         observation_key: str | None = None,
+        env_id: str | None = None,
     ) -> "DemonstrationDataset":
         """
         Builds a dataset from episodes in memory.
@@ -121,6 +124,7 @@ class DemonstrationDataset:
         :param horizon: H, env steps
         :param id: name for messages
         :param observation_key: see the class
+        :param env_id: see the class
         :raises DatasetError: when no episode is long enough, or spaces do not fit
         """
         check_space(id, "observation", observation_space)
@@ -142,6 +146,7 @@ class DemonstrationDataset:
             id=id,
             n_skipped=len(every) - len(kept),
             observation_key=observation_key,
+            env_id=env_id,
         )
 
     @property
@@ -161,21 +166,6 @@ class DemonstrationDataset:
         """
         first, last = self.offsets[index], self.offsets[index + 1]
         return Episode(self.observations[first + index : last + index + 1], self.actions[first:last])
-
-    def check_spaces(self, observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> None:
-        """
-        :param observation_space: an environment's; a Dict's part under ``observation_key``
-        :param action_space: an environment's
-        :raises DatasetError: when they differ from this dataset's
-        """
-        if self.observation_key is not None and isinstance(observation_space, gym.spaces.Dict):
-            observation_space = observation_space.spaces.get(self.observation_key, observation_space)
-        for name, own, other in (
-            ("observation", self.observation_space, observation_space),
-            ("action", self.action_space, action_space),
-        ):
-            if not spaces_match(own, other):
-                raise DatasetError(f"{self.id}: its {name} space is {own}, but the environment's is {other}")
 
     def split(
         self, validation_fraction: float, seed: int | None = None
@@ -200,10 +190,8 @@ class DemonstrationDataset:
         episodes = [self.episode(int(index)) for index in indices]
         if not episodes:
             raise DatasetError(f"{self.id}: no episode is left, expected at least one")
-        subset = DemonstrationDataset.from_episodes(
-            episodes, self.observation_space, self.action_space, id=self.id, observation_key=self.observation_key
-        )
-        return replace(subset, n_skipped=n_skipped)
+        subset = DemonstrationDataset.from_episodes(episodes, self.observation_space, self.action_space, id=self.id)
+        return replace(subset, n_skipped=n_skipped, observation_key=self.observation_key, env_id=self.env_id)
 
     def at_least(self, horizon: int) -> "DemonstrationDataset":
         """
@@ -255,22 +243,6 @@ class DemonstrationDataset:
             starts = self.offsets[:-1][episodes] + within
             self._starts[horizon] = (starts + episodes, starts)
         return self._starts[horizon]
-
-
-def spaces_match(one: gym.Space[Any], other: gym.Space[Any]) -> bool:
-    """
-    Whether two Boxes have the same shape and bounds. The precision (float32 or float64) may differ.
-
-    :param one: a space
-    :param other: a space
-    """
-    return (
-        isinstance(one, gym.spaces.Box)
-        and isinstance(other, gym.spaces.Box)
-        and one.shape == other.shape
-        and np.array_equal(one.low.astype(np.float32), other.low.astype(np.float32))
-        and np.array_equal(one.high.astype(np.float32), other.high.astype(np.float32))
-    )
 
 
 def check_space(dataset_id: str, name: str, space: gym.Space[Any]) -> gym.spaces.Box:

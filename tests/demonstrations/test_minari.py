@@ -208,7 +208,7 @@ def test_dict_observations_by_key() -> None:
     dataset = load_minari("dict-v0", horizon=10, observation_key="robot")
     np.testing.assert_array_equal(dataset.observations, robot)
     assert dataset.observation_key == "robot"
-    dataset.check_spaces(space, dataset.action_space)
+    assert dataset.observation_space == space["robot"]
     write_minari("plain-v0", indexed_episodes([12]), OBSERVATIONS, ACTIONS)
     with pytest.raises(DatasetError, match="no Dict"):
         load_minari("plain-v0", horizon=10, observation_key="robot")

@@ -331,7 +331,7 @@ def test_pictures() -> None:
     picture = env.render()
     assert picture is not None
     assert picture.shape == (8, 8, 3)
-    assert SkillVecEnv(line_envs(2), tiny_skills()).get_images() == (None, None)
+    assert SkillVecEnv(line_envs(2), tiny_skills()).get_images() == [None, None]
 
 
 class Still:
