@@ -73,8 +73,8 @@ def _remove(rows: Path, suffixes: Sequence[str]) -> None:
 
 def adapt(stage: Stage, options: RunOptions) -> list[Adapted]:
     """
-    Adapt to every task of a set, and write one row per episode into a CSV, beside it a JSON, and an ``.npz`` of what the
-    domain's episodes leave for pictures. The rows so far are written every minute, and when someone stops it.
+    Adapt to every task of a set, and write one row per episode into a CSV, beside it a JSON, and an ``.npz`` of what
+    the domain's episodes leave for pictures. The rows so far are written every minute, and when someone stops it.
 
     :return: the adapted agents, by task, then by seed
     """
@@ -173,4 +173,3 @@ def last_success(agents_rows: Sequence[Any]) -> str:
     counted = [row for row in agents_rows if row.episode > last - min(LAST, last)]
     success, reward = (np.mean([getattr(row, name) for row in counted]) for name in ("success", "episode_return"))
     return f"Last {min(LAST, last)} episodes: success {success:.2f}, return {reward:.2f} (mean over all agents)."
-

@@ -2,8 +2,8 @@
 Presets: what a set of experiments changes of the general defaults, by name.
 
 A setting is named, documented and defaulted in its settings class; a preset holds only what differs, and is checked
-against those classes when it is made. In Python: ``SkillPriorPEARL("MlpPolicy", env, **preset("maze-paper").meta_train)``
-takes one. ``default`` and ``paper`` are for every domain; ``fast`` and ``paper`` mean a domain's own preset where it has one.
+against those classes when it is made. In Python: ``SkillPriorPEARL("MlpPolicy", env, **preset("paper").meta_train)``.
+``default`` and ``paper`` are for every domain; ``fast`` and ``paper`` mean a domain's own preset where it has one.
 """
 
 from collections.abc import Mapping
@@ -22,6 +22,8 @@ __all__ = ["PRESETS", "PRETRAINED", "Preset", "find_preset", "preset", "split_se
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 """Folder of the trained models that come along: ``PRETRAINED / "maze-fast" / "model.zip"``."""
+DEFAULT_DOMAIN = "maze"
+"""The domain of a command that names neither a domain nor a preset."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,7 @@ class Preset:
     :param n_trajectories: demonstrations
     :param skill_updates: updates of the skill extractor
     :param meta_timesteps: skills of meta-training
+    :param demo_episodes: episodes of each task in the demo: minutes, not an hour
     :param collect: of the domain's demonstrator
     :param extract: of ``SkillModelSettings`` and ``ExtractionSettings``
     :param meta_train: of ``MetaTrainingSettings``
@@ -55,6 +58,7 @@ class Preset:
     n_trajectories: int = 1_000
     skill_updates: int = 8_000
     meta_timesteps: int = 250_000
+    demo_episodes: int = 60
     collect: Mapping[str, Any] = field(default_factory=dict)
     extract: Mapping[str, Any] = field(default_factory=dict)
     meta_train: Mapping[str, Any] = field(default_factory=dict)
@@ -64,7 +68,7 @@ class Preset:
     sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("n_trajectories", "skill_updates", "meta_timesteps"):
+        for name in ("n_trajectories", "skill_updates", "meta_timesteps", "demo_episodes"):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 raise SettingsError(f"Preset {self.name}: {name} is {getattr(self, name)!r}: expected at least 1.")
         try:
@@ -145,6 +149,7 @@ _MAZE: dict[str, Any] = {
 }
 _KITCHEN: dict[str, Any] = {
     "domain": "kitchen",
+    "demo_episodes": 40,
     "n_trajectories": 700,
     "collect": {"noise": 0.1, "pushes": 0.02, "intended": True, "train_share": 0.7},
 }

@@ -1,4 +1,4 @@
-"""The stages at work: where library, environments and disk meet. What can be wrong is read before anything is written."""
+"""The stages at work: where library, environments and disk meet; all is checked before something is written."""
 
 import time
 from collections.abc import Callable, Mapping
