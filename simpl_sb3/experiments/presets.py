@@ -17,7 +17,7 @@ from simpl_sb3.errors import SettingsError
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 """Folder of the trained models that come along: ``PRETRAINED / "maze-fast" / "model.zip"``."""
-NOT_SETTINGS = ("self", "policy", "env", "dataset", "folder", "seed", "device", "verbose", "tensorboard_log")
+NOT_SETTINGS = ("self", "policy", "env", "dataset", "model", "folder", "seed", "device", "verbose", "tensorboard_log")
 
 
 @dataclass(frozen=True)
