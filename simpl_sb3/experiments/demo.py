@@ -53,7 +53,7 @@ def demo(
     methods = {"simpl": chosen.adapt} | ({"spirl": chosen.spirl} if spirl else {})
     asked = {method: {**settings, "n_episodes": number} for method, settings in methods.items()}
     for settings in asked.values():
-        AdaptationSettings(**settings)  # refuses what contradicts itself before half an hour of training
+        AdaptationSettings.of(settings)  # refuses what contradicts itself before half an hour of training
     filmed = env in FILMED and _has_camera(chosen.env_id)
     trained = folder / "trained" if from_scratch else PRETRAINED / chosen.name
     if from_scratch:

@@ -115,7 +115,9 @@ _KITCHEN: dict[str, Any] = {
     "collect": {"noise": 0.1, "pushes": 0.02, "intended": True, "train_share": 0.7},
 }
 _KITCHEN_FAST_RETURN: dict[str, Any] = {"gamma": 0.95, "handle_timeout_termination": False}  # time is what runs out
+_FAST_LEARNER: dict[str, Any] = {"learning_rate": 5e-4, "n_steps": 4}
 _KITCHEN_FAST_LEARNER: dict[str, Any] = {
+    **_FAST_LEARNER,
     "updates_per_skill": 1.0,
     "skill_kl_target": 10.0,
     "kl_clip": 20.0,
@@ -145,7 +147,9 @@ PRESETS: dict[str, Preset] = {
         skill_updates=8_000,
         meta_timesteps=250_000,
         extract={"kl_weight": 3e-2, "prior_temperature": 0.5},
-        spirl={"n_exploration_episodes": 0, "skill_kl_multiplier": 0.05},
+        meta_train={"n_steps": 6},
+        adapt=_FAST_LEARNER,
+        spirl={**_FAST_LEARNER, "n_exploration_episodes": 0},
     ),
     "kitchen-paper": Preset(
         name="kitchen-paper",
@@ -189,6 +193,7 @@ PRESETS: dict[str, Preset] = {
         },
         meta_train={
             **_KITCHEN_FAST_RETURN,
+            "n_steps": 6,
             "gradient_steps": 200,
             "task_latent_dim": 6,
             "net_arch": (256,) * 3,
@@ -204,7 +209,6 @@ PRESETS: dict[str, Preset] = {
             **_KITCHEN_FAST_RETURN,
             "n_exploration_episodes": 0,
             "net_arch": (256,) * 3,
-            "skill_kl_multiplier": 0.05,
         },
     ),
 }

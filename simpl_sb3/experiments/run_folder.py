@@ -3,8 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,7 @@ from simpl_sb3.errors import SettingsError
 from simpl_sb3.files import write_atomically
 from simpl_sb3.results.provenance import command_line, git_revision, machine, package_versions, plain
 
-__all__ = ["begin", "clear", "matmul_precision", "new_folder", "new_results", "numerics", "write_run"]
-
-MATMUL_PRECISION = "medium"  # bfloat16 products, float32 sums where the CPU has them: half an update's time, measured
+__all__ = ["begin", "clear", "new_folder", "new_results", "numerics", "write_run"]
 
 
 def new_folder(path: Path, overwrite: bool) -> Path:
@@ -88,17 +85,6 @@ def begin(device: str) -> float:
     return started
 
 
-@contextmanager
-def matmul_precision(precision: str = MATMUL_PRECISION) -> Iterator[None]:
-    """Precision of float32 matrix products for a while; torch knows it for the whole process only."""
-    before = th.get_float32_matmul_precision()
-    th.set_float32_matmul_precision(precision)
-    try:
-        yield
-    finally:
-        th.set_float32_matmul_precision(before)
-
-
 def numerics() -> dict[str, Any]:
-    """How torch computes: threads, and precision of float32 matrix products."""
-    return {"torch_threads": th.get_num_threads(), "matmul_precision": th.get_float32_matmul_precision()}
+    """How torch computes beyond what settings say: its threads."""
+    return {"torch_threads": th.get_num_threads()}

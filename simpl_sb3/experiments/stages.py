@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback
 from stable_baselines3.common.logger import configure
 
@@ -17,7 +16,7 @@ from simpl_envs import KITCHEN_TASK_SETS, MAZE_TASK_SETS, random_goals
 from simpl_envs.kitchen.demonstrator import demonstrate
 from simpl_envs.maze.layout import PUBLISHED_LAYOUT
 from simpl_envs.maze.planner import plan_trajectories
-from simpl_sb3.algorithms.adaptation import Adaptation
+from simpl_sb3.algorithms.adaptation import adapt_tasks
 from simpl_sb3.algorithms.settings import AdaptationSettings
 from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
@@ -27,7 +26,7 @@ from simpl_sb3.domains.kitchen_human import refuse_unconverted_kitchen
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.experiments.presets import Preset
 from simpl_sb3.experiments.recorder import Adapted, RowKeeper
-from simpl_sb3.experiments.run_folder import begin, clear, matmul_precision, new_results, numerics, write_run
+from simpl_sb3.experiments.run_folder import begin, clear, new_results, numerics, write_run
 from simpl_sb3.results.rows import write_results
 from simpl_sb3.skills.extractor import SkillExtractor
 from simpl_sb3.skills.model import SkillModel
@@ -199,7 +198,6 @@ class EpochClock(BaseCallback):
         return not self.over
 
 
-@matmul_precision()
 def meta_train(
     preset: Preset,
     skills: Path,
@@ -238,7 +236,7 @@ def meta_train(
     path = output / "model.zip"
     model.save(path)
     asked = {
-        **model._settings(),
+        **model.settings(),
         "preset": preset.name,
         "env_settings": dict(preset.meta_train_env),
         "train_tasks": train_tasks,
@@ -247,9 +245,7 @@ def meta_train(
         "minutes": minutes,
         **numerics(),
     }
-    means = {name: float(np.mean(values)) for name, values in model._results.items() if not name.startswith("task/")}
-    counts = {"skills": model.num_timesteps, "env_steps": model.num_env_steps, "n_updates": model._n_updates}
-    write_run(output, "meta-train", asked, time.perf_counter() - started, means | counts)
+    write_run(output, "meta-train", asked, time.perf_counter() - started, model.metrics())
     env.close()
     return path
 
@@ -257,7 +253,6 @@ def meta_train(
 # ------------------------------------------------------------ adaptation
 
 
-@matmul_precision()
 def adapt(
     preset: Preset,
     source: Path,
@@ -288,7 +283,7 @@ def adapt(
     new_results(output, overwrite)
     tasks = [task for task in find_tasks(preset.env_id, test_tasks) for _ in range(n_agents)]
     model = SkillPriorPEARL.load(source, device=device) if method == "simpl" else None
-    chosen = AdaptationSettings(**settings) if model is None else model.adaptation_settings(**settings)
+    chosen = AdaptationSettings.of(settings) if model is None else model.adaptation_settings(**settings)
     skills = model.skills if model is not None else SkillModel.load(source, device=device)
     env = make_skill_vec_env(preset.env_id, skills, len(tasks))  # Adaptation seeds it
     seeds = [seed + k for k in range(n_agents)] * (len(tasks) // n_agents)
@@ -296,7 +291,7 @@ def adapt(
     keeper = RowKeeper(template, tasks, seeds, len(tasks) * chosen.n_episodes, progress_bar)
     agents: list[SkillPriorSAC] = []
     try:
-        agents = Adaptation(env, tasks, skills, None if model is None else model.policy, chosen, seed, keeper).run()
+        agents = adapt_tasks(env, tasks, skills, model, chosen, seed, keeper)
     finally:  # whoever interrupts it keeps the episodes that there are
         keeper.close()
         env.close()
