@@ -19,25 +19,29 @@ import numpy as np
 
 from simpl_sb3.errors import DatasetError
 
-__all__ = ["DemonstrationDataset", "Episode", "WindowBatch", "check_space"]
+__all__ = ["DemonstrationDataset", "Episode", "WindowBatch", "check_actions", "check_space"]
+
+LARGEST_NUMBER = 1e30  # squares of larger ones leave float32
+LARGEST_ACTION = 2.0  # with the action space mapped to [-1, 1]
 
 
 @dataclass(frozen=True, eq=False)
 class Episode:
     """
-    One demonstration. Checks its own shapes and that every number is finite.
+    One demonstration. Checks its own shapes, and that every number is finite and at most 1e30.
 
     :param observations: (L + 1, O) float32
     :param actions: (L, A) float32, L >= 1
-    :raises DatasetError: for other shapes, or NaN or infinite numbers
+    :raises DatasetError: for other shapes, or NaN, infinite or larger numbers
     """
 
     observations: np.ndarray
     actions: np.ndarray
 
     def __post_init__(self) -> None:
-        observations = np.asarray(self.observations, dtype=np.float32)
-        actions = np.asarray(self.actions, dtype=np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
+            observations = np.asarray(self.observations, dtype=np.float32)
+            actions = np.asarray(self.actions, dtype=np.float32)
         if observations.ndim != 2 or actions.ndim != 2 or len(actions) < 1 or len(observations) != len(actions) + 1:
             raise DatasetError(
                 f"an episode has observations {observations.shape} and actions {actions.shape}, "
@@ -47,6 +51,8 @@ class Episode:
             if not np.isfinite(array).all():
                 row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
                 raise DatasetError(f"an episode's {name} hold NaN or infinity, first at step {row}; expected numbers")
+            if np.abs(array).max() > LARGEST_NUMBER:
+                raise DatasetError(f"an episode's {name} hold numbers above {LARGEST_NUMBER:g}; expected smaller ones")
         object.__setattr__(self, "observations", observations)
         object.__setattr__(self, "actions", actions)
 
@@ -102,6 +108,7 @@ class DemonstrationDataset:
                 f"{self.id}: observations and actions of shapes {shapes}, "
                 f"expected {self.observation_space.shape} and {self.action_space.shape} as in its spaces"
             )
+        check_actions(self.id, self.actions, self.action_space)
 
     @classmethod
     def from_episodes(
@@ -260,3 +267,21 @@ def check_space(dataset_id: str, name: str, space: gym.Space[Any]) -> gym.spaces
             f"{dataset_id}: its action space is {space}, expected finite bounds, the lower below the upper"
         )
     return space
+
+
+def check_actions(dataset_id: str, actions: np.ndarray, space: gym.spaces.Box) -> None:
+    """
+    :param dataset_id: for the message
+    :param actions: (steps, A)
+    :param space: the environment's
+    :raises DatasetError: for actions outside the space by more than half of its width; what noise adds to an action at
+        the space's border is less
+    """
+    centre, scale = (space.low + space.high) / 2.0, (space.high - space.low) / 2.0
+    outside = np.abs(actions - centre) > LARGEST_ACTION * scale
+    if outside.any():
+        step, index = (int(number) for number in np.argwhere(outside)[0])
+        raise DatasetError(
+            f"{dataset_id}: action {index} is {actions[step, index]:g} at step {step}, far outside the action space "
+            f"{space}; expected the actions that the environment took"
+        )

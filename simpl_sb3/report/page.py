@@ -4,10 +4,7 @@ import base64
 import csv
 import io
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -18,6 +15,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from simpl_sb3.errors import SettingsError
+from simpl_sb3.files import replace_folder
 from simpl_sb3.report.figures import draw_curves, draw_meta_training, draw_tasks, draw_trajectories, styled
 from simpl_sb3.report.film import Film, read_film
 from simpl_sb3.report.groups import Group, group_results, read_all
@@ -110,7 +108,7 @@ def make_report(
         ]
         by_group = [[*_group_pictures(group), *_order_pictures(group, completions)] for group in groups]
     page = _page(files, list(zip(groups, by_group, strict=True)), others, shown)
-    with _folder_in_place_of(output) as folder:
+    with replace_folder(output, overwrite=True) as folder:
         (folder / "figures").mkdir()
         for picture in [*(picture for pictures in by_group for picture in pictures), *others]:
             (folder / "figures" / f"{picture.name}.png").write_bytes(picture.png)
@@ -122,21 +120,6 @@ def make_report(
         (folder / "table.txt").write_text(tables_as_text(groups, "text"), encoding="utf-8")
         (folder / "index.html").write_text(page, encoding="utf-8")
     return output / "index.html"
-
-
-@contextmanager
-def _folder_in_place_of(output: Path) -> Iterator[Path]:
-    """Gives a hidden folder that takes the place of ``output`` on success, and vanishes on any failure."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    hidden = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
-    try:
-        (hidden / "new").mkdir()
-        yield hidden / "new"
-        if output.exists():
-            output.rename(hidden / "old")
-        (hidden / "new").rename(output)
-    finally:
-        shutil.rmtree(hidden, ignore_errors=True)
 
 
 # ------------------------------------------------------------ pictures

@@ -5,11 +5,10 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from simpl_sb3.demonstrations.windows import LARGEST_NUMBER
 from simpl_sb3.errors import EnvironmentSpecError
 
-__all__ = ["LARGEST_NUMBER", "check_infos", "check_numbers", "checked_reset", "checked_step"]
-
-LARGEST_NUMBER = 1e30  # squares of larger ones leave float32
+__all__ = ["check_infos", "check_numbers", "checked_reset", "checked_step"]
 
 
 def checked_reset(result: Any, space: spaces.Space[Any], place: str) -> tuple[Any, dict[str, Any]]:

@@ -20,7 +20,7 @@ from simpl_sb3.skills.checks import check_infos, check_numbers
 from simpl_sb3.skills.fit import check_fit, skill_action_space
 from simpl_sb3.skills.held_envs import HeldEnvs, HeldVectorEnv, call_envs, get_attr_of, info_of, set_attr_of
 
-__all__ = ["HeldEnvs", "SkillVecEnv", "make_skill_vec_env"]
+__all__ = ["SkillVecEnv", "make_skill_vec_env"]
 
 
 class SkillVecEnv(VecEnv):
