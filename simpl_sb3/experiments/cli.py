@@ -14,8 +14,9 @@ from simpl_sb3.domains.kitchen_human import CONVERTED_DATASET_ID, MAX_STEPS, con
 from simpl_sb3.errors import SettingsError, SimplError
 from simpl_sb3.experiments import stages
 from simpl_sb3.experiments.demo import demo
-from simpl_sb3.experiments.filming import check_camera, check_tasks, film_beside
+from simpl_sb3.experiments.filming import check_camera, film_beside
 from simpl_sb3.experiments.presets import PRESETS, Preset, parse_overrides, preset
+from simpl_sb3.experiments.reporting import known_facts
 from simpl_sb3.experiments.run_folder import new_folder
 from simpl_sb3.report import make_report
 from simpl_sb3.skills.extractor import SkillExtractor
@@ -233,7 +234,6 @@ def adapt(
     asked = {**(chosen.adapt if method == "simpl" else chosen.spirl), **parse_overrides(settings, AdaptationSettings)}
     test_tasks = tasks or chosen.test_tasks
     if film:
-        check_tasks(stages.find_tasks(chosen.env_id, test_tasks))
         check_camera(chosen.env_id)
     agents = stages.adapt(
         chosen,
@@ -277,7 +277,7 @@ def report(
     kept, films = (
         [path for file in files if (path := file.with_suffix(ending)).exists()] for ending in (".npz", ".mp4")
     )
-    page = make_report(results, output, kept, progress=progress, films=films, overwrite=overwrite)
+    page = make_report(results, output, kept, progress=progress, films=films, facts=known_facts(), overwrite=overwrite)
     print((output / "table.txt").read_text(encoding="utf-8"))
     print(f"Report: {page}")
 

@@ -12,6 +12,7 @@ from simpl_sb3.errors import SettingsError
 from simpl_sb3.experiments import stages
 from simpl_sb3.experiments.filming import check_camera, film_beside
 from simpl_sb3.experiments.presets import PRETRAINED, Preset, preset
+from simpl_sb3.experiments.reporting import known_facts
 from simpl_sb3.experiments.run_folder import new_folder
 from simpl_sb3.report import make_report
 
@@ -83,7 +84,9 @@ def demo(
             films.append(film_beside(rows, agents, chosen.env_id, ", which no training saw", seed, overwrite))
     progress = [trained / "progress.csv"] if (trained / "progress.csv").exists() else []
     kept = [path for rows in results if (path := rows.with_suffix(".npz")).exists()]
-    page = make_report(results, folder / "report", kept, progress=progress, films=films, overwrite=overwrite)
+    page = make_report(
+        results, folder / "report", kept, progress=progress, films=films, facts=known_facts(), overwrite=overwrite
+    )
     tqdm.write((folder / "report" / "table.txt").read_text(encoding="utf-8"))
     for film in films:
         tqdm.write(f"Film:     {film}")

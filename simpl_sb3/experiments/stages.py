@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -13,18 +13,12 @@ import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback
 from stable_baselines3.common.logger import configure
 
-from simpl_envs import KITCHEN_TASK_SETS, MAZE_TASK_SETS, random_goals
-from simpl_envs.kitchen.demonstrator import demonstrate
-from simpl_envs.maze.layout import PUBLISHED_LAYOUT
-from simpl_envs.maze.planner import plan_trajectories
 from simpl_sb3.algorithms.adaptation import Adaptation
 from simpl_sb3.algorithms.settings import AdaptationSettings
 from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.demonstrations.minari import load_minari, open_minari, read_settings, write_minari
-from simpl_sb3.demonstrations.windows import Episode
-from simpl_sb3.domains.kitchen_human import refuse_unconverted_kitchen
-from simpl_sb3.errors import SettingsError
+from simpl_sb3.domains import find_domain, refuse_unconverted
 from simpl_sb3.experiments.presets import Preset
 from simpl_sb3.experiments.recorder import Adapted, RowKeeper
 from simpl_sb3.experiments.run_folder import begin, clear, matmul_precision, new_results, numerics, write_run
@@ -51,29 +45,6 @@ def minari_folder(path: Path | None) -> Iterator[None]:
                 os.environ["MINARI_DATASETS_PATH"] = before
 
 
-def _plan(n: int, seed: int, noise: float) -> Iterator[Episode]:
-    return (Episode(observations, actions) for observations, actions in plan_trajectories(n, seed, noise))
-
-
-def _script(n: int, seed: int, **settings: float) -> Iterator[Episode]:
-    return (Episode(one.observations, one.actions) for one in demonstrate(n, seed, **settings))  # type: ignore[arg-type]
-
-
-DEMONSTRATORS: dict[str, tuple[Callable[..., Iterator[Episode]], str, str]] = {
-    "SimplMaze-v0": (
-        _plan,
-        "waypoint controller on shortest paths",
-        "Planned trajectories between random cells of the maze, without rewards or task labels.",
-    ),
-    "SimplKitchen-v0": (
-        _script,
-        "scripted arm with retries",
-        "Ordered sequences of four subtasks, none of them a target task, without rewards or task labels.",
-    ),
-}
-"""By environment: its demonstrator (n, seed, and the settings of ``Preset.collect``), how it works, what it shows."""
-
-
 def collect(
     preset: Preset,
     n_trajectories: int,
@@ -86,25 +57,23 @@ def collect(
     """
     Write the environment's scripted demonstrations as a Minari dataset.
 
-    :param settings: of the demonstrator, ``plan_trajectories`` or ``demonstrate``: ``noise`` (standard deviation of the
-        noise on its actions), and what else it takes
+    :param settings: of the domain's demonstrator
     :return: the dataset's folder
     """
-    if not 0.0 <= settings["noise"] < float("inf"):
-        raise SettingsError(f"noise is {settings['noise']}: expected a standard deviation, 0 or more.")
+    demonstrator = find_domain(preset.env_id).needs_demonstrator()
+    chosen = demonstrator.settings.of(settings).as_dict()
     env = gym.make(preset.env_id)
     observation_space, action_space = env.observation_space, env.action_space
     env.close()
-    demonstrator, algorithm, description = DEMONSTRATORS[preset.env_id]
     return write_minari(
         dataset_id,
-        demonstrator(n_trajectories, seed, **settings),
+        demonstrator.demonstrate(n_trajectories, seed, **chosen),
         observation_space,  # type: ignore[arg-type]
         action_space,  # type: ignore[arg-type]
         overwrite=overwrite,
-        settings={"n_trajectories": n_trajectories, **settings, "seed": seed, "env": preset.env_id},
-        description=description,
-        algorithm_name=algorithm,
+        settings={"n_trajectories": n_trajectories, **chosen, "seed": seed, "env": preset.env_id},
+        description=demonstrator.description,
+        algorithm_name=demonstrator.algorithm_name,
         n_episodes=n_trajectories,
         progress_bar=progress_bar,
     )
@@ -123,12 +92,12 @@ def extract(
     Extract skills from a Minari dataset into ``output/skills.safetensors``.
 
     :param settings: of ``SkillExtractor``, and ``observation_key`` for Dict observations
-    :raises DatasetError: also for kitchen data that has not been converted, before anything is written
+    :raises DatasetError: also for data that has to be converted first, before anything is written
     """
     started = begin(device)
     settings = dict(settings)
     opened = open_minari(dataset_id)
-    refuse_unconverted_kitchen(opened, f"simpl-sb3 convert {dataset_id}")
+    refuse_unconverted(opened, f"simpl-sb3 convert {dataset_id}")
     dataset = load_minari(opened, settings.get("horizon", 10), settings.pop("observation_key", None))
     extractor = SkillExtractor(dataset, folder=output, seed=seed, device=device, **settings)
     clear(output, "skills.safetensors", "run.json", "checkpoint_*.pt")
@@ -151,34 +120,22 @@ def extract(
 
 
 def published_sets(env_id: str) -> Mapping[str, tuple[Any, ...]]:
-    """The published task sets of an environment, by name."""
-    return KITCHEN_TASK_SETS if env_id == "SimplKitchen-v0" else MAZE_TASK_SETS
+    """The task sets of an environment, by name."""
+    return find_domain(env_id).sets
 
 
 def find_tasks(env_id: str, name: str) -> tuple[Any, ...]:
     """
-    Tasks by name: a published set, or ``random:N:SEED`` for N random maze goals at least 5 cells away, none of them in
-    a published set.
+    Tasks from a text: :meth:`simpl_sb3.domains.Domain.tasks`.
 
-    :raises SettingsError: for an unknown name
+    :raises SettingsError: for a text that names none
     """
-    sets = published_sets(env_id)
-    if name in sets:
-        return sets[name]
-    kind, *numbers = name.split(":")
-    asked = [int(number) for number in numbers if number.isdecimal()]
-    if env_id == "SimplMaze-v0" and kind == "random" and len(numbers) == len(asked) == 2 and asked[0] > 0:
-        published = {task for tasks in MAZE_TASK_SETS.values() for task in tasks}
-        return tuple(random_goals(PUBLISHED_LAYOUT, asked[0], asked[1], min_distance=5, exclude=tuple(published)))
-    raise SettingsError(
-        f"No task set {name!r} for {env_id}: expected one of {', '.join(sets)}, or random:N:SEED for a maze."
-    )
+    return find_domain(env_id).tasks(name)
 
 
 def task_set_name(env_id: str, names: Sequence[str]) -> str:
-    """The published set that consists of these tasks, or else the tasks themselves."""
-    known = {tuple(task.name for task in tasks): name for name, tasks in published_sets(env_id).items()}
-    return known.get(tuple(names), ", ".join(names))
+    """The set that consists of these tasks, or else the tasks themselves."""
+    return find_domain(env_id).set_name(names)
 
 
 # ------------------------------------------------------------ meta-training
@@ -274,8 +231,8 @@ def adapt(
     variant: str = "",
 ) -> list[Adapted]:
     """
-    Adapt to every task of a set, and write one row per episode into ``output``, beside it a JSON and an ``.npz``: paths
-    through the maze of some episodes, or subtasks completed in each. Interrupted, it writes the episodes so far.
+    Adapt to every task of a set, and write one row per episode into ``output``, beside it a JSON, and an ``.npz`` of
+    what the domain's episodes leave for pictures. Interrupted, it writes the episodes so far.
 
     :param source: a meta-trained model for the method "simpl", skills for "spirl"
     :param output: the CSV
@@ -286,14 +243,15 @@ def adapt(
     """
     started = begin(device)
     new_results(output, overwrite)
-    tasks = [task for task in find_tasks(preset.env_id, test_tasks) for _ in range(n_agents)]
+    domain = find_domain(preset.env_id)
+    tasks = [task for task in domain.tasks(test_tasks) for _ in range(n_agents)]
     model = SkillPriorPEARL.load(source, device=device) if method == "simpl" else None
     chosen = AdaptationSettings(**settings) if model is None else model.adaptation_settings(**settings)
     skills = model.skills if model is not None else SkillModel.load(source, device=device)
     env = make_skill_vec_env(preset.env_id, skills, len(tasks))  # Adaptation seeds it
     seeds = [seed + k for k in range(n_agents)] * (len(tasks) // n_agents)
-    template = {"method": method, "preset": preset.name, "env": preset.env_id, "task_set": test_tasks.replace(":", "-")}
-    keeper = RowKeeper(template, tasks, seeds, len(tasks) * chosen.n_episodes, progress_bar)
+    template = {"method": method, "preset": preset.name, "env": preset.env_id, "task_set": domain.set_label(test_tasks)}
+    keeper = RowKeeper(template, tasks, seeds, len(tasks) * chosen.n_episodes, progress_bar, domain)
     agents: list[SkillPriorSAC] = []
     try:
         agents = Adaptation(env, tasks, skills, None if model is None else model.policy, chosen, seed, keeper).run()
@@ -306,7 +264,8 @@ def adapt(
                 output,
                 keeper.rows,
                 asked if agents else {**asked, "interrupted": True},
-                training_task_set=None if model is None else task_set_name(preset.env_id, model.task_names),
+                training_task_set=None if model is None else domain.set_name(model.task_names),
+                measure=domain.measure,
                 variant=variant,
                 wall_time_s=time.perf_counter() - started,
                 overwrite=overwrite,
@@ -314,4 +273,4 @@ def adapt(
             keeper.write_kept(output.with_suffix(".npz"), overwrite)
             for suffix in (".mp4", ".png"):  # an earlier film would show other agents than these rows
                 output.with_suffix(suffix).unlink(missing_ok=True)
-    return [Adapted(*one) for one in zip(tasks, seeds, agents, strict=True)]
+    return [Adapted(*agent) for agent in zip(tasks, seeds, agents, strict=True)]
