@@ -1,27 +1,24 @@
 """How a domain is found: by name, by environment id, by import path, or in a Python file."""
 
 import importlib
-import importlib.util
 import pkgutil
 import re
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import gymnasium as gym
 
 from simpl_sb3.domains.record import Domain
 from simpl_sb3.errors import SettingsError
+from simpl_sb3.references import find_record, load_object
 
 __all__ = ["built_in_domains", "find_domain", "generic_domain", "refuse_unconverted"]
 
 EXPECTED = "a Python file with DOMAIN = Domain(name=..., env_id=..., task_sets={...})"
 ENV_ID = re.compile(r"(?:(?P<module>[\w.]+):)?(?P<id>(?:[\w.\-]+/)?[\w.\-]+-v\d+)")
 """An environment id with a version, and perhaps the module that registers it."""
+MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+"""The import path of a module in a package."""
 
 
 @lru_cache(maxsize=1)
@@ -51,17 +48,27 @@ def find_domain(text: str) -> Domain:
     built_in = built_in_domains()
     if text in built_in:
         return built_in[text]
-    place, colon, name = text.rpartition(":")
-    if text.endswith(".py") or place.endswith(".py"):
-        path, attribute = (text, "DOMAIN") if text.endswith(".py") else (place, name)
-        return _domain_of(_load(path), path, attribute)
     if found := ENV_ID.fullmatch(text):
         return _by_id(text, found["module"], found["id"])
-    if re.fullmatch(r"[A-Za-z_]\w*(\.\w+)*(:\w+)?", text):
-        module, attribute = (place, name) if colon else (text, "DOMAIN")
-        if "." in module or colon or importable(module):
-            return _domain_of(_import(module), module, attribute)
+    place, _, name = text.partition(":")
+    if place.endswith(".py") or name:
+        return _own(text)
+    if MODULE.fullmatch(text):
+        return _own(f"{text}:DOMAIN")
     raise _unknown(text)
+
+
+def _own(reference: str) -> Domain:
+    """
+    A user's own record.
+
+    :param reference: a Python file, or ``module:NAME``
+    """
+    try:
+        return find_record(reference, Domain, built_in_domains(), "domain")
+    except Exception as error:
+        kind = "" if isinstance(error, SettingsError) else f"{type(error).__name__}: "
+        raise SettingsError(f"{reference}: {kind}{str(error).rstrip('.')}; expected {EXPECTED}.") from error
 
 
 def _unknown(text: str) -> SettingsError:
@@ -72,73 +79,6 @@ def _unknown(text: str) -> SettingsError:
     )
 
 
-# ------------------------------------------------------------ from files and modules
-
-
-def _domain_of(module: ModuleType, place: str, attribute: str) -> Domain:
-    found = getattr(module, attribute, None)
-    if not isinstance(found, Domain):
-        kind = "nothing" if found is None else f"a {type(found).__name__}"
-        raise SettingsError(f"{place} has {kind} named {attribute}: expected {EXPECTED}.")
-    return found
-
-
-def _load(text: str) -> ModuleType:
-    """
-    :raises SettingsError: for a file that is missing or raises
-    """
-    path = Path(text)
-    if not path.is_file():
-        raise SettingsError(f"{text} does not exist: expected {EXPECTED}.")
-    return _load_once(path.resolve(), path.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=32)
-def _load_once(path: Path, changed: int) -> ModuleType:
-    """A file's module; of an unchanged file the same one, so that its tasks are equal. ``changed``: time, ns."""
-    name = f"simpl_sb3_domain_{re.sub(r'[^0-9A-Za-z]', '_', path.stem)}_{abs(hash((path, changed))):x}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise SettingsError(f"{path.name} cannot be loaded: expected {EXPECTED}.")
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        raise SettingsError(f"{path.name}: {type(error).__name__}: {error}; expected {EXPECTED}.") from error
-    return module
-
-
-def importable(module: str) -> bool:
-    """Whether there is a module of this name, here or in the working folder."""
-    with _working_folder_on_path():
-        return importlib.util.find_spec(module) is not None
-
-
-def _import(module: str) -> ModuleType:
-    """
-    :raises SettingsError: for a module that is missing or raises
-    """
-    try:
-        with _working_folder_on_path():
-            return importlib.import_module(module)
-    except Exception as error:
-        raise SettingsError(
-            f"{module} cannot be imported ({type(error).__name__}: {error}): expected the import path of {EXPECTED}."
-        ) from error
-
-
-@contextmanager
-def _working_folder_on_path() -> Iterator[None]:
-    """Modules of the working folder can be imported within it, as ``python -m`` allows."""
-    before = list(sys.path)
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        yield
-    finally:
-        sys.path[:] = before
-
-
 # ------------------------------------------------------------ from an environment id
 
 
@@ -147,7 +87,10 @@ def _by_id(text: str, module: str | None, env_id: str) -> Domain:
     if env_id in known:
         return known[env_id]
     if module is not None:
-        _import(module)
+        try:
+            load_object(f"{module}:__name__")
+        except Exception as error:
+            raise SettingsError(f"{text}: {module} cannot be imported ({error}).") from error
     if env_id not in gym.registry:
         hint = f"; {module} does not register it" if module else "; name the module that registers it: my_pkg:Own-v0"
         raise SettingsError(f"{_unknown(text)} Gymnasium knows no environment {env_id}{hint}.")

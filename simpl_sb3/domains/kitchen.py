@@ -162,11 +162,13 @@ def trace(whose: Whose, task: SubtaskSequence, episode: EpisodeSummary) -> Compl
 # ------------------------------------------------------------ published numbers
 
 
+_LABELS = {"mtrl": "MTRL", "pearl": "PEARL"}
 _EPISODES = (20, 40, 60, 80, 100, 160, 195)
 
 
 def _curve(training: str | None, method: str, values: str) -> PublishedCurve:
-    return PublishedCurve(training, "target", method, dict(zip(_EPISODES, map(float, values.split()), strict=True)))
+    numbers = dict(zip(_EPISODES, map(float, values.split()), strict=True))
+    return PublishedCurve(training, "target", method, numbers, label=_LABELS.get(method, ""))
 
 
 PUBLISHED = (
@@ -174,8 +176,8 @@ PUBLISHED = (
     _curve(None, "spirl", ".95 1.04 .86 1.32 1.91 2.32 2.31"),
     _curve("train", "mtrl", ".81 1.01 1.16 1.52 2.01 2.29 2.24"),
     _curve("train", "pearl", ".07 .07 .07 .07 .07 .07 .07"),
-    PublishedCurve("train", "target", "pearl-ft", {}, at_most=0.2),
-    PublishedCurve(None, "target", "sac", {}, at_most=0.1),
+    PublishedCurve("train", "target", "pearl-ft", {}, at_most=0.2, label="PEARL-ft"),
+    PublishedCurve(None, "target", "sac", {}, at_most=0.1, label="SAC"),
 )
 """Nam, Sun, Pertsch, Hwang, Lim: Skill-based Meta-Reinforcement Learning, ICLR 2022. Read off the figures, ±.03; means
 over ten target tasks x three seeds, of the acting (stochastic) policy."""

@@ -110,9 +110,10 @@ def trace(whose: Whose, task: GoalTask, episode: EpisodeSummary) -> Trajectory |
 
 def _curve(training: str | None, task_set: str, method: str, episodes: str, values: str) -> PublishedCurve:
     numbers = zip(map(int, episodes.split()), map(float, values.split()), strict=True)
-    return PublishedCurve(training, task_set, method, dict(numbers))
+    return PublishedCurve(training, task_set, method, dict(numbers), label=_LABELS.get(method, ""))
 
 
+_LABELS = {"mtrl": "MTRL", "pearl": "PEARL"}
 _ALL = "20 40 60 100 200 300 500"
 
 PUBLISHED = (
@@ -120,8 +121,8 @@ PUBLISHED = (
     _curve(None, "target", "spirl", _ALL, ".21 .35 .47 .63 .76 .82 .86"),
     _curve("train-40", "target", "mtrl", _ALL, ".27 .26 .45 .61 .79 .83 .93"),
     _curve("train-40", "target", "pearl", _ALL, "0 0 0 0 0 0 0"),
-    PublishedCurve("train-40", "target", "pearl-ft", {500: 0.13}),
-    PublishedCurve(None, "target", "sac", {}, at_most=0.17),
+    PublishedCurve("train-40", "target", "pearl-ft", {500: 0.13}, label="PEARL-ft"),
+    PublishedCurve(None, "target", "sac", {}, at_most=0.17, label="SAC"),
     _curve("train-20", "target", "simpl", "60 100 200", ".76 .82 .88"),
     _curve("train-10", "target", "simpl", "60 100 200", ".64 .71 .88"),
     _curve("train-top", "target-top", "simpl", "20 60 100 200", ".72 .92 .97 .99"),

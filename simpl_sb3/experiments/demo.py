@@ -10,6 +10,7 @@ from simpl_sb3.errors import SettingsError
 from simpl_sb3.experiments.adapting import last_success
 from simpl_sb3.experiments.filming import check_camera, film_beside
 from simpl_sb3.experiments.presets import PRETRAINED
+from simpl_sb3.experiments.reporting import known_facts
 from simpl_sb3.experiments.run_folder import check_writable
 from simpl_sb3.experiments.stage import RunOptions, Stage
 from simpl_sb3.experiments.stages import (
@@ -79,10 +80,11 @@ def demo(
         tqdm.write(f"{method.label}: {last_success(file.rows)}")
         if filmed and method.name == "simpl":
             tqdm.write("Filming the agent that succeeds most ...")
-            env_id = experiment.domain.env_id
-            films.append(film_beside(rows, agents, env_id, ", which no training saw", seed, overwrite))
+            remark, record = ", which no training saw", experiment.domain
+            films.append(film_beside(rows, agents, record.env_id, remark, seed, overwrite, record))
     progress = sources["meta-model"].with_name("progress.csv")
-    page = _report([Path(stage.output) for stage in stages], output / "report", progress, films, overwrite)
+    results = [Path(stage.output) for stage in stages]
+    page = _report(experiment, results, output / "report", progress, films, overwrite)
     for film in films:
         tqdm.write(f"Film:     {film}")
     tqdm.write(f"Pictures: {output / 'report' / 'figures'}")
@@ -124,10 +126,15 @@ def _adaptation(
     )
 
 
-def _report(rows: Sequence[Path], folder: Path, log: Path, films: Sequence[Path], overwrite: bool) -> Path:
+def _report(
+    experiment: Experiment, rows: Sequence[Path], folder: Path, log: Path, films: Sequence[Path], overwrite: bool
+) -> Path:
     progress = [log] if log.exists() else []
+    facts = known_facts([experiment.domain])
     kept = [path for file in rows if (path := file.with_suffix(".npz")).exists()]
-    page: Path = make_report(list(rows), folder, kept, progress=progress, films=list(films), overwrite=overwrite)
+    page: Path = make_report(
+        list(rows), folder, kept, progress=progress, films=list(films), facts=facts, overwrite=overwrite
+    )
     tqdm.write((folder / "table.txt").read_text(encoding="utf-8"))
     return page
 

@@ -264,17 +264,23 @@ class Adapt(WithDomain, WithMethod, WithEnv, WithSettings, WithOverwrite, WithSe
             env=parse_pairs("--env", self.env),
         )
         if self.film:
-            from simpl_sb3.experiments.filming import check_camera, check_tasks
+            from simpl_sb3.experiments.filming import check_camera
 
-            check_tasks(experiment.domain.tasks(stage.settings["tasks"]))
             check_camera(experiment.domain.env_id)
         agents = run_stage(stage, run_options(self))
         say_results(self.output)
         if self.film:
             from simpl_sb3.experiments.filming import film_beside
 
-            env_id = experiment.domain.env_id
-            say(f"Film: {film_beside(self.output, agents, env_id, seed=self.seed, overwrite=self.overwrite)}")
+            film = film_beside(
+                self.output,
+                agents,
+                experiment.domain.env_id,
+                seed=self.seed,
+                overwrite=self.overwrite,
+                domain=experiment.domain,
+            )
+            say(f"Film: {film}")
 
 
 def say_results(rows: Path) -> None:
@@ -294,9 +300,10 @@ def run_options(verb: Any) -> RunOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report(WithOverwrite):
+class Report(WithDomain, WithOverwrite):
     """
-    Figures, tables and one HTML page from result rows.
+    Figures, tables and one HTML page from result rows. A domain is needed only for published numbers and walls of a
+    domain of your own.
 
     :param results: CSV files that adapt wrote, or folders of them
     :param output: folder to make
@@ -309,6 +316,7 @@ class Report(WithOverwrite):
     progress: tuple[Path, ...] = ()
 
     def run(self, chosen: Chosen, given: Mapping[str, Any]) -> None:
+        from simpl_sb3.experiments.reporting import known_facts
         from simpl_sb3.report import make_report
 
         files = [
@@ -318,7 +326,13 @@ class Report(WithOverwrite):
             [path for file in files if (path := file.with_suffix(ending)).exists()] for ending in (".npz", ".mp4")
         )
         page = make_report(
-            self.results, self.output, kept, progress=self.progress, films=films, overwrite=self.overwrite
+            self.results,
+            self.output,
+            kept,
+            progress=self.progress,
+            films=films,
+            facts=known_facts([chosen.experiment.domain]),
+            overwrite=self.overwrite,
         )
         say((self.output / "table.txt").read_text(encoding="utf-8"))
         say(f"Report: {page}")

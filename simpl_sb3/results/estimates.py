@@ -82,6 +82,13 @@ class AgentEpisodes:
             )
         return values.mean(axis=1)
 
+    def last(self, count: int) -> npt.NDArray[np.float64]:
+        """
+        :param count: of episodes, at least 1
+        :return: each agent's mean over its last episodes, however many it has, (agents,)
+        """
+        return np.array([row[~np.isnan(row)][-count:].mean() for row in self.values])
+
     def has(self, episode: int) -> bool:
         """Whether every agent has the episodes that "at episode N" means."""
         try:

@@ -68,6 +68,7 @@ class PublishedCurve:
     :param method: as in the rows
     :param values: episode -> value, in the environment's measure
     :param at_most: a bound for all episodes, where only that is known
+    :param label: the method's name in figures, where the library does not know the method
     :param agents: how many agents the values are means over, as text
     """
 
@@ -76,6 +77,7 @@ class PublishedCurve:
     method: str
     values: Mapping[int, float]
     at_most: float | None = None
+    label: str = ""
     agents: str = "10 × 3"
 
 

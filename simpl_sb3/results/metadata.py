@@ -81,7 +81,7 @@ def _check_numbers(metadata: Mapping[str, Any]) -> None:
     if not isinstance(n_rows, int):
         raise ResultsError(f"n_rows is {n_rows!r:.300}; expected a whole number")
     for seconds in (metadata.get("wall_time_s") or {}).values():
-        if not isinstance(seconds, Real) or isinstance(seconds, bool) or not 0 <= seconds < math.inf:
+        if not isinstance(seconds, Real) or isinstance(seconds, bool) or not 0 <= float(seconds) < math.inf:
             raise ResultsError(f"wall_time_s is {metadata['wall_time_s']!r:.300}; expected seconds by stage")
 
 

@@ -76,7 +76,7 @@ class EpisodeRow:
         limits = (("seed", 0, 2**63 - 1), ("episode", 1, MAX_EPISODE), ("env_steps", 1, 2**63 - 1))
         for name, least, most in limits:
             number = getattr(self, name)
-            if not isinstance(number, Integral) or isinstance(number, bool) or not least <= number <= most:
+            if not isinstance(number, Integral) or isinstance(number, bool) or not least <= int(number) <= most:
                 raise ResultsError(f"{name} is {number!r}; expected a whole number from {least} to {most}")
             object.__setattr__(self, name, int(number))
         reward = self.episode_return
