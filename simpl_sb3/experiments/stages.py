@@ -98,8 +98,8 @@ def collect(
     return write_minari(
         dataset_id,
         demonstrator(n_trajectories, seed, **settings),
-        observation_space,  # type: ignore[arg-type]
-        action_space,  # type: ignore[arg-type]
+        observation_space,
+        action_space,
         overwrite=overwrite,
         settings={"n_trajectories": n_trajectories, **settings, "seed": seed, "env": preset.env_id},
         description=description,
