@@ -230,6 +230,12 @@ def test_datasets_in_a_folder_of_ones_own(tmp_path: Path, tmp_path_factory: pyte
         load_minari("a/b/own-v0", 10)
 
 
+def test_a_folder_relative_to_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_minari("own-v0", indexed_episodes([12]), OBSERVATIONS, ACTIONS, root="here")
+    assert load_minari("own-v0", 10, root=Path("here")).n_episodes == 1
+
+
 def test_minari_itself_finds_what_lies_in_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_minari("a/b/own-v0", indexed_episodes([12]), OBSERVATIONS, ACTIONS, root=tmp_path / "elsewhere")
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "elsewhere"))
