@@ -108,7 +108,7 @@ def open_minari(dataset_id: str, root: str | Path | None = None) -> MinariDatase
 
 
 def _dataset_path(dataset_id: str, root: str | Path | None) -> Path:
-    return Path(get_dataset_path(dataset_id)) if root is None else Path(root) / dataset_id
+    return Path(get_dataset_path(dataset_id)) if root is None else Path(root).resolve() / dataset_id
 
 
 def _env_id(dataset: MinariDataset) -> str | None:
