@@ -84,7 +84,7 @@ def draw_curves(group: Group) -> Figure | None:
     text = "episode on the target task"
     if any(has_meta_training(line.method) for line in group.lines):
         axes.axvspan(0, 20.5, color="#F1F1F1", lw=0, zorder=0)
-        text += " (shaded: the first 20, in which meta-trained agents explore)"
+        text += " (shaded: meta-trained agents explore)"
     top = group.measure.maximum
     if top is not None:
         axes.set_ylim(-0.02 * top, 1.04 * top)
