@@ -21,7 +21,7 @@ from simpl_sb3.algorithms.updates import AgentLearner
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.experience.buffer import TaskReplayBuffer
 from simpl_sb3.experience.collector import EpisodeCollector, FinishedEpisode, Job
-from simpl_sb3.skills.model import SkillModel
+from simpl_sb3.skills.base import Skills
 
 if TYPE_CHECKING:
     from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
@@ -32,7 +32,7 @@ OnEpisode = Callable[[int, int, FinishedEpisode], None]
 def adapt_tasks(
     env: VecEnv,
     tasks: Sequence[Any],
-    skills: SkillModel,
+    skills: Skills,
     model: "SkillPriorPEARL | None",
     settings: AdaptationSettings,
     seed: int | None = None,
@@ -76,7 +76,7 @@ class Adaptation:
         self,
         env: VecEnv,
         tasks: Sequence[Any],
-        skills: SkillModel,
+        skills: Skills,
         model: "SkillPriorPEARL | None",
         settings: AdaptationSettings,
         seed: int | None = None,

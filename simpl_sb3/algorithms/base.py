@@ -24,7 +24,7 @@ from simpl_sb3.algorithms.updates import Learner
 from simpl_sb3.errors import EnvironmentSpecError, SettingsError, SkillMismatchError
 from simpl_sb3.experience.buffer import TaskReplayBuffer
 from simpl_sb3.settings import plain_value, unknown_names
-from simpl_sb3.skills.model import SkillModel
+from simpl_sb3.skills.base import Skills
 
 MAX_SEED = 2**32 - 1
 
@@ -53,7 +53,7 @@ class SkillAlgorithm(BaseAlgorithm):
     policy_settings_class: ClassVar[type[PolicySettings]]
     base_policy_class: ClassVar[type[SkillActorCritic]]
 
-    skills: SkillModel
+    skills: Skills
     learner: Learner
     replay_buffer: TaskReplayBuffer
 
@@ -122,7 +122,7 @@ class SkillAlgorithm(BaseAlgorithm):
 
     # ------------------------------------------------------------ environments and their skills
 
-    def _find_skills(self, env: VecEnv) -> SkillModel:
+    def _find_skills(self, env: VecEnv) -> Skills:
         """
         The skills that an environment's actions are.
 
@@ -384,7 +384,7 @@ def checked_device(device: th.device | str) -> th.device:
         raise SettingsError(f"No device {device!r}: expected auto, cpu, cuda or cuda:N ({reason}).") from None
 
 
-def same_skills(one: SkillModel, other: SkillModel) -> bool:
+def same_skills(one: Skills, other: Skills) -> bool:
     """Whether two models are the same skills: sizes, spaces and weights."""
     if one is other:
         return True

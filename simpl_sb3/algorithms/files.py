@@ -28,7 +28,7 @@ from simpl_sb3.algorithms.updates import check_like
 from simpl_sb3.errors import ModelFileError, SettingsError, SimplError
 from simpl_sb3.experience.buffer import TaskReplayBuffer
 from simpl_sb3.files import write_atomically
-from simpl_sb3.skills.model import SkillModel
+from simpl_sb3.skills.base import Skills
 
 if TYPE_CHECKING:
     from simpl_sb3.algorithms.base import SkillAlgorithm
@@ -131,17 +131,17 @@ def _take_data(model: "SkillAlgorithm", data: dict[str, Any], tensors: Any, path
     model._load_extra_state(data)
     model.n_envs = 1
     with th.device("meta"):  # sizes alone: nothing is allocated for what the file does not hold
-        model.skills = SkillModel.from_settings(data["skills"])
+        model.skills = Skills.from_settings(data["skills"])
         model.observation_space, model.action_space = _spaces(model.skills, bound)
         described = model._make_policy()
     _check_tensors(described, tensors, path)
-    model.skills = SkillModel.from_settings(data["skills"])
+    model.skills = Skills.from_settings(data["skills"])
     model.skills.load_state_dict(dict(_frozen(tensors)))
     model.skills.to(model.device).freeze()
     model.observation_space, model.action_space = _spaces(model.skills, bound)
 
 
-def _spaces(skills: SkillModel, bound: float) -> tuple[spaces.Box, spaces.Box]:
+def _spaces(skills: Skills, bound: float) -> tuple[spaces.Box, spaces.Box]:
     return skills.observation_space, spaces.Box(-bound, bound, (skills.skill_dim,), np.float32)
 
 

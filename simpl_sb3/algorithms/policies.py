@@ -28,7 +28,7 @@ from simpl_sb3.algorithms.task_encoders import make_task_encoder
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.experience.buffer import TaskBatch
 from simpl_sb3.numerics import matmul_precision
-from simpl_sb3.skills.model import SkillModel
+from simpl_sb3.skills.base import Skills
 
 Gaussian = tuple[th.Tensor, th.Tensor]  # mean and standard deviation
 
@@ -83,7 +83,7 @@ class SkillActorCritic(BasePolicy):
         self,
         observation_space: spaces.Space,
         action_space: spaces.Box,
-        skills: SkillModel,
+        skills: Skills,
         net_arch: Sequence[int] = (128, 128, 128),
         activation_fn: str = "relu",
         task_latent_dim: int = 0,
@@ -304,7 +304,7 @@ class SkillPriorPEARLPolicy(SkillActorCritic):
         self,
         observation_space: spaces.Space,
         action_space: spaces.Box,
-        skills: SkillModel,
+        skills: Skills,
         net_arch: Sequence[int] = (128, 128, 128),
         activation_fn: str = "relu",
         task_latent_dim: int = 5,

@@ -25,6 +25,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.algorithms.adaptation import OnEpisode, adapt_tasks
 from simpl_sb3.algorithms.base import SkillAlgorithm
+from simpl_sb3.algorithms.callbacks import warn_of_exploring_evaluation
 from simpl_sb3.algorithms.policies import Gaussian, SkillPriorPEARLPolicy
 from simpl_sb3.algorithms.settings import AdaptationSettings, MetaPolicySettings, MetaTrainingSettings
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
@@ -145,6 +146,7 @@ class SkillPriorPEARL(SkillAlgorithm):
         :param total_timesteps: skills (not env steps) to live
         :param log_interval: meta-iterations between two prints of the metrics
         """
+        warn_of_exploring_evaluation(callback)
         return self._learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
 
     def _collect(self, callback: BaseCallback, log_interval: int | None, total_timesteps: int) -> bool:

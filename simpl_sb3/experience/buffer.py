@@ -54,13 +54,14 @@ class SkillEpisode:
         The same episode as another task would have rewarded it, cut where that task ends.
 
         :param task: has ``rewards(observations) -> rewards, terminated``, a pure function of a trajectory
-        :return: None where the task would have given no reward
+        :return: None where the task's rewards say nothing: all the same, and none above 0
         """
         if self.env_observations is None or len(self) == 0:
             return None
         rewards, terminated = task.rewards(self.env_observations)
         n_env_steps = int(np.argmax(terminated)) + 1 if terminated.any() else len(terminated)
-        if not np.any(rewards[:n_env_steps] > 0):  # what stands after the end has no meaning
+        counted = rewards[:n_env_steps]  # what stands after the end has no meaning
+        if not np.any(counted > 0) and np.ptp(counted) == 0:
             return None
         ends = np.cumsum(self.skill_steps.astype(int))
         n_skills = int(np.searchsorted(ends, n_env_steps)) + 1  # skills up to the one in which the task ends
@@ -263,9 +264,17 @@ class TaskReplayBuffer:
         return self._tensor(self.rows[at])[None]
 
     def rewarded(self, task_index: int) -> bool:
-        """Whether one task's ring holds a reward."""
+        """Whether one task's ring holds a reward that says more than the others do."""
         start = task_index * self.capacity
-        return bool((self.rows[start : start + int(self.sizes[task_index]), self._columns["rewards"].start] > 0).any())
+        return bool(self._rewarded(np.arange(start, start + int(self.sizes[task_index]))).any())
+
+    def _rewarded(self, at: np.ndarray) -> np.ndarray:
+        """
+        Which of these rows say where the reward is: those above 0 or, where none is (each step costs something), those
+        above the median.
+        """
+        rewards = self.rows[at, self._columns["rewards"].start]
+        return rewards > 0 if (rewards > 0).any() or not len(rewards) else rewards > np.median(rewards)
 
     def take_over(self, other: "TaskReplayBuffer") -> None:
         """Begin with a copy of another buffer of the same sizes."""
@@ -315,7 +324,7 @@ class TaskReplayBuffer:
         start = 0 if whole else int(self.rng.integers(0, max(1, size - length + 1)))
         ages = np.arange(start, min(start + length, size))
         stretch = task * self.capacity + (self.written[task] - 1 - ages) % self.capacity
-        rewarded = stretch[self.rows[stretch, self._columns["rewards"].start] > 0]
+        rewarded = stretch[self._rewarded(stretch)]
         if len(rewarded) > min(reward_rows, n_rows):
             rewarded = self.rng.choice(rewarded, min(reward_rows, n_rows), replace=False)
         rest = self.rng.choice(stretch, n_rows - len(rewarded))

@@ -8,7 +8,10 @@ import numpy as np
 import torch as th
 from stable_baselines3.common.vec_env import VecEnv
 
+from simpl_sb3.errors import EnvironmentSpecError
 from simpl_sb3.experience.buffer import ROW_FIELDS, SkillEpisode
+
+MAX_EPISODE_ENV_STEPS = 100_000
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ class EpisodeCollector:
         self.latents = th.zeros(env.num_envs, task_latent_dim)
         self.observations = np.zeros((env.num_envs, *env.observation_space.shape), np.float32)  # type: ignore[misc]
         self._steps: list[list[tuple[Any, ...]]] = [[] for _ in range(env.num_envs)]
+        self._env_steps = np.zeros(env.num_envs, int)  # of the episode that runs
         self.assign(range(env.num_envs))
 
     @property
@@ -119,6 +123,12 @@ class EpisodeCollector:
         rows = {name: np.asarray(column, np.float32)[indices] for name, column in zip(ROW_FIELDS, columns, strict=True)}
         for k, i in enumerate(indices):
             self._steps[i].append((*(column[k] for column in rows.values()), infos[i].get("skill_observations")))
+        self._env_steps[indices] += steps[indices]
+        if (longest := int(self._env_steps.max())) > MAX_EPISODE_ENV_STEPS:
+            raise EnvironmentSpecError(
+                f"Environment {int(self._env_steps.argmax())} has not ended its episode after {longest} env steps: "
+                "expected an end; wrap it in gymnasium.wrappers.TimeLimit(env, max_episode_steps)."
+            )
         finished = [self._finish(int(i), infos[i]) for i in indices if dones[i]]
         self.observations[indices] = np.asarray(observations)[indices]
         self._redraw(indices)
@@ -137,7 +147,7 @@ class EpisodeCollector:
 
     def _finish(self, index: int, info: dict[str, Any]) -> FinishedEpisode:
         *columns, env_observations = zip(*self._steps[index], strict=True)
-        self._steps[index] = []
+        self._steps[index], self._env_steps[index] = [], 0
         known = all(part is not None for part in env_observations)
         rows = {name: np.asarray(column, np.float32) for name, column in zip(ROW_FIELDS, columns, strict=True)}
         episode = SkillEpisode(**rows, env_observations=np.concatenate(env_observations) if known else None)
