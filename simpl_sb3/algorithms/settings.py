@@ -142,14 +142,14 @@ class AgentSettings(LearnerSettings):
     An agent of one task.
 
     :param train_freq: skills per environment between two rounds of updates; (n, "episode") counts episodes instead
-    :param gradient_steps: updates per round
+    :param gradient_steps: updates per round; -1 for as many as skills lived in it
     :param skill_kl_target: budget of KL(policy || skill prior), nats
     :param skill_kl_multiplier: its multiplier at the start; None takes the meta-trained one, or without a meta-policy
         ``INITIAL_MULTIPLIER``
     """
 
     train_freq: int | tuple[int, Literal["step", "episode"]] = setting(2, at_least=1)
-    gradient_steps: int = setting(1, at_least=0, at_most=1_000_000)
+    gradient_steps: int = setting(1, at_least=-1, at_most=1_000_000)
     skill_kl_target: float = setting(1.0, at_least=0.0)
     skill_kl_multiplier: float | None = setting(None, above=0.0)
 
