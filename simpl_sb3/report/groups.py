@@ -19,7 +19,7 @@ __all__ = ["Column", "Group", "Last", "Line", "group_results", "read_all"]
 Kind = tuple[str, str, str | None, str]
 """What tells lines of a group apart: method, preset, training task set, variant."""
 SHORT, FEW = 100, 5
-"""Of a run with fewer episodes than the first number, the last ones have a column if at least ``FEW`` are in no other."""
+"""A run of fewer than ``SHORT`` episodes has a column for its last ones, if ``FEW`` or more are in no other column."""
 
 
 @dataclass(frozen=True)
