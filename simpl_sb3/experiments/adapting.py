@@ -93,7 +93,8 @@ def adapt(stage: Stage, options: RunOptions) -> list[Adapted]:
 
     adapter = method.make_adapter(stage.inputs.get("source"), settings["adaptation"], make_env, device)
     record = used(stage, device, {**adapter.settings.as_dict(), "source": stage.inputs.get("source")})
-    del record["adaptation"]  # its settings stand beside the others, as they were used
+    for name in ("adaptation", *method.unused):  # the settings stand beside the others, as they were used
+        record.pop(name, None)
     env = make_env(adapter.skills, len(tasks))
     names = {"method": method.name, "preset": settings["preset"], "env": domain.env_id}
     template = {**names, "task_set": domain.set_label(settings["tasks"])}

@@ -51,6 +51,11 @@ class Verb(Settings):
         return ()
 
     @classmethod
+    def unused(cls, chosen: "Chosen") -> Sequence[str]:
+        """Settings of the records that have no effect here, and are refused."""
+        return ()
+
+    @classmethod
     def defaults(cls, chosen: "Chosen") -> Mapping[str, Any]:
         """Defaults of own flags that depend on what was chosen."""
         return {}
@@ -182,7 +187,7 @@ def parse(
     choice = _choice(verb, arguments)
     chosen = Chosen.by(choice.domain, choice.preset, choice.method)
     records = list(verb.records(chosen))
-    unused = chosen.method.unused if issubclass(verb, WithMethod) else ()
+    unused = verb.unused(chosen)
     known = [setting_name for record in records for setting_name in record.names()]
     words = _translate_set(arguments, {part.name: part for record in records for part in fields(record)})
     _check_flags(verb, name, words, known, unused, chosen.method.name)

@@ -65,7 +65,7 @@ def probe_env(domain: Domain, env_settings: Mapping[str, Any]) -> gym.Env:
 def minari_root(stage: Stage, name: str) -> Path | None:
     """Folder of Minari datasets that a stage names; None for Minari's own."""
     text = stage.output if name == "output" else stage.settings.get(name)
-    return Path(text) if text else None
+    return Path(text).resolve() if text else None  # Minari takes a relative one for relative to its own
 
 
 # ------------------------------------------------------------ demonstrations

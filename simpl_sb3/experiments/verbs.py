@@ -249,6 +249,10 @@ class Adapt(WithDomain, WithMethod, WithEnv, WithSettings, WithOverwrite, WithSe
         method = chosen.method
         return [method.settings_class().of(chosen.experiment.preset.section(method.preset_section))]
 
+    @classmethod
+    def unused(cls, chosen: Chosen) -> Sequence[str]:
+        return chosen.method.unused
+
     def run(self, chosen: Chosen, given: Mapping[str, Any]) -> None:
         experiment = chosen.experiment
         stage = adapt_stage(
