@@ -210,6 +210,9 @@ class SkillAlgorithm(BaseAlgorithm):
         self.observation_space = wrapped.observation_space  # its bounds may differ from the demonstrations'
         super().set_env(wrapped, force_reset)
 
+    def _give_task(self, env: VecEnv) -> None:
+        """Give an environment that the model is about to use what belongs to the model; here nothing."""
+
     # ------------------------------------------------------------ learning
 
     @abstractmethod

@@ -136,6 +136,7 @@ def load(
         model._check_env(wrapped)
         model.env, model.n_envs, model.observation_space = wrapped, wrapped.num_envs, wrapped.observation_space
         model._vec_normalize_env = unwrap_vec_normalize(wrapped)
+        model._give_task(wrapped)
     try:
         model._setup_model()
     except MemoryError as error:

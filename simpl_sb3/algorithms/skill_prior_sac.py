@@ -175,10 +175,12 @@ class SkillPriorSAC(SkillAlgorithm):
         """
         wrapped = self._wrap_env(env, self.verbose)
         super().set_env(wrapped, force_reset)
-        if self.task_name is not None:
-            self._give_task(wrapped)
+        self._give_task(wrapped)
 
     def _give_task(self, env: VecEnv) -> None:
+        """The task that an adapted agent adapted to; a warning where the environment does not know it."""
+        if self.task_name is None:
+            return
         task = self.task
         if task is None:
             known = [task for name in ("test_tasks", "train_tasks") for task in _attribute(env, name)]
