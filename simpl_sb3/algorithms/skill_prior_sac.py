@@ -101,11 +101,12 @@ class SkillPriorSAC(SkillAlgorithm):
         env, frequency = self.env, self.config.train_freq
         wanted, unit = frequency if isinstance(frequency, tuple) else (frequency, "step")
         callback.on_rollout_start()
-        done = 0
-        while done < wanted:
+        done = self._round_skills = 0
+        while done < wanted and (unit == "episode" or self.num_timesteps < total_timesteps):
             z, _ = self.predict(self._last_obs, deterministic=False)  # type: ignore[arg-type]
             new_obs, rewards, dones, infos = env.step(z)
             self.num_timesteps += env.num_envs
+            self._round_skills += env.num_envs
             callback.update_locals(locals())
             if not callback.on_step():
                 return False
@@ -141,7 +142,8 @@ class SkillPriorSAC(SkillAlgorithm):
         self._last_obs = new_obs
 
     def _n_due(self) -> int:
-        return self.config.gradient_steps
+        """``gradient_steps``, or with -1 as many as skills lived in the round."""
+        return self.config.gradient_steps if self.config.gradient_steps >= 0 else self._round_skills
 
     def train(self, gradient_steps: int, batch_size: int) -> None:
         """``gradient_steps`` updates on transitions drawn evenly from all environments; metrics are their means."""
