@@ -14,7 +14,7 @@ from simpl_sb3.domains.kitchen_human import CONVERTED_DATASET_ID, MAX_STEPS, con
 from simpl_sb3.errors import SettingsError, SimplError
 from simpl_sb3.experiments import stages
 from simpl_sb3.experiments.demo import demo
-from simpl_sb3.experiments.filming import check_camera, check_tasks, film_beside
+from simpl_sb3.experiments.filming import check_tasks, film_beside, has_camera
 from simpl_sb3.experiments.presets import PRESETS, Preset, parse_overrides, preset
 from simpl_sb3.experiments.run_folder import new_folder
 from simpl_sb3.report import make_report
@@ -234,7 +234,7 @@ def adapt(
     test_tasks = tasks or chosen.test_tasks
     if film:
         check_tasks(stages.find_tasks(chosen.env_id, test_tasks))
-        check_camera(chosen.env_id)
+        film = has_camera(chosen.env_id)
     agents = stages.adapt(
         chosen,
         source,

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from simpl_sb3.algorithms.settings import AdaptationSettings
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.experiments import stages
-from simpl_sb3.experiments.filming import check_camera, film_beside
+from simpl_sb3.experiments.filming import film_beside, has_camera
 from simpl_sb3.experiments.presets import PRETRAINED, Preset, preset
 from simpl_sb3.experiments.run_folder import new_folder
 from simpl_sb3.report import make_report
@@ -54,7 +54,7 @@ def demo(
     asked = {method: {**settings, "n_episodes": number} for method, settings in methods.items()}
     for settings in asked.values():
         AdaptationSettings(**settings)  # refuses what contradicts itself before half an hour of training
-    filmed = env in FILMED and _has_camera(chosen.env_id)
+    filmed = env in FILMED and has_camera(chosen.env_id)
     trained = folder / "trained" if from_scratch else PRETRAINED / chosen.name
     if from_scratch:
         _train(chosen, trained, seed, device, overwrite)
@@ -90,15 +90,6 @@ def demo(
     tqdm.write(f"Pictures: {folder / 'report' / 'figures'}")
     tqdm.write(f"Page:     {page}")
     tqdm.write(f"Done in {(time.perf_counter() - started) / 60:.1f} minutes.")
-
-
-def _has_camera(env_id: str) -> bool:
-    try:
-        check_camera(env_id)
-    except SettingsError as error:
-        tqdm.write(f"No film: {error}")
-        return False
-    return True
 
 
 def _check_trained(folder: Path, names: Sequence[str]) -> None:
