@@ -5,6 +5,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from simpl_sb3.algorithms.callbacks import AdaptationEvalCallback
     from simpl_sb3.algorithms.settings import AdaptationSettings
     from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
     from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "PRESETS": "experiments.presets",
     "PRETRAINED": "experiments.presets",
+    "AdaptationEvalCallback": "algorithms.callbacks",
     "AdaptationSettings": "algorithms.settings",
     "DemonstrationDataset": "demonstrations.windows",
     "Episode": "demonstrations.windows",
@@ -43,6 +45,7 @@ _HOMES = {
 __all__ = [
     "PRESETS",
     "PRETRAINED",
+    "AdaptationEvalCallback",
     "AdaptationSettings",
     "DemonstrationDataset",
     "Episode",

@@ -8,6 +8,7 @@ __all__ = [
     "DrawingError",
     "EnvironmentSpecError",
     "ModelFileError",
+    "ResultsError",
     "SettingsError",
     "SimplError",
     "SkillMismatchError",
@@ -29,6 +30,10 @@ class SkillMismatchError(SimplError, ValueError):
 
 class ModelFileError(SimplError, ValueError):
     """A model file that is missing, corrupt, of another kind, or of a newer schema."""
+
+
+class ResultsError(SimplError, ValueError):
+    """Results that cannot be read, do not fit together, or do not hold the episodes asked for."""
 
 
 class SettingsError(SimplError, ValueError):

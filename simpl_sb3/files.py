@@ -1,27 +1,160 @@
-"""Files that are whole or not there."""
+"""
+Files and folders that are whole or not there.
 
+What is being written has a hidden name that tells machine and process, ``.simpl-writing-HOST-PID-...``. When a process
+is killed it stays; the next one that writes there removes it, and puts back what it had moved aside.
+"""
+
+import glob
 import os
-import tempfile
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+__all__ = ["replace_folder", "write_atomically"]
+
+PREFIX = ".simpl-writing-"
+A_DAY = 24 * 3600.0  # seconds
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """
     Writes a file whole or not at all, also when the process is stopped half-way.
 
-    :param path: where; missing folders are made, an existing file is replaced
-    :param content: what
+    :param path: the file; missing folders are made, an existing file is replaced
+    :param content: all of its bytes
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    ending = f"-{path.name[-40:]}"  # a name may have 255 letters, and the hidden one no more
+    _remove_leftovers(path.parent, ending)
+    hidden = path.parent / f"{_hidden_name()}{ending}"
     try:
+        handle = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)  # the umask decides who may read it
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
+        hidden.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        hidden.unlink(missing_ok=True)
         raise
+    _sync_folder(path.parent)
+
+
+@contextmanager
+def replace_folder(
+    path: str | os.PathLike[str], *, overwrite: bool = False, root: str | os.PathLike[str] | None = None
+) -> Iterator[Path]:
+    """
+    Gives an empty hidden folder that takes the place of ``path`` on success, and vanishes on any failure. An old folder
+    is moved aside and deleted only once the new one is in place; if that fails, it is moved back.
+
+    :param path: the folder to make; missing parents are made once it is complete
+    :param overwrite: replace a folder that is there
+    :param root: where the hidden folder lies, on the same disk; the parent of ``path`` by default
+    :raises FileExistsError: for a folder that is there, or has appeared in the meantime, without ``overwrite``
+    """
+    path = Path(path).absolute()  # the caller may change the working directory
+    root = path.parent if root is None else Path(root).absolute()
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists")
+    root.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(root)
+    hidden = root / _hidden_name()
+    new, old = hidden / "new", hidden / "old"
+    hidden.mkdir()
+    try:
+        new.mkdir()
+        (hidden / "place").write_text(os.path.relpath(path, root), encoding="utf-8")
+        yield new
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not overwrite:
+            raise FileExistsError(f"{path} appeared in the meantime; it was left as it is")
+        _swap(path, new, old)
+    finally:
+        if path.exists() or not old.exists():  # else the only copy of the old folder is in here
+            shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _swap(path: Path, new: Path, old: Path) -> None:
+    try:
+        if path.exists():
+            path.rename(old)
+        new.rename(path)
+    except BaseException:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        raise
+
+
+def _hidden_name() -> str:
+    return f"{PREFIX}{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def _host() -> str:
+    """The machine's name without dashes, which separate the parts of a hidden name."""
+    return "".join(letter if letter.isalnum() else "_" for letter in socket.gethostname()) or "localhost"
+
+
+def _remove_leftovers(folder: Path, ending: str = "") -> None:
+    """
+    Remove what killed processes left in a folder: files with an ending, or without one, folders. An old folder whose
+    new one never came takes its place again.
+    """
+    for leftover in filter(_is_abandoned, list(folder.glob(f"{PREFIX}*{glob.escape(ending)}"))):
+        if ending and leftover.is_file():
+            leftover.unlink(missing_ok=True)
+        elif not ending and leftover.is_dir():
+            _put_back(leftover, folder)
+            if not (leftover / "old").exists():
+                shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _put_back(leftover: Path, folder: Path) -> None:
+    old, place = leftover / "old", leftover / "place"
+    if not old.exists() or not place.is_file():
+        return
+    target = (folder / place.read_text(encoding="utf-8")).resolve()
+    if target.is_relative_to(folder.resolve()):
+        if target.exists():  # the new one had come: only deleting the old one was left to do
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            old.rename(target)
+
+
+def _is_abandoned(leftover: Path) -> bool:
+    """Whether its process runs no longer; of another machine's process, whether it is older than a day."""
+    host, _, rest = leftover.name.removeprefix(PREFIX).partition("-")
+    pid = rest.partition("-")[0]
+    if host == _host() and pid.isdigit():
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            return True
+        except OSError:  # it runs, and is someone else's
+            return False
+        return False
+    try:
+        return time.time() - leftover.stat().st_mtime > A_DAY
+    except OSError:
+        return False
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name last through a power cut, where the system can."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)

@@ -11,19 +11,21 @@ The constructor checks by it, and so do the command line and the loading of file
 """
 
 import difflib
+import inspect
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from types import NoneType, UnionType
-from typing import Any, Literal, Self, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from simpl_sb3.errors import SettingsError
 
-__all__ = ["Settings", "plain_value", "setting", "unknown_names"]
+__all__ = ["Settings", "plain_value", "setting", "takes", "unknown_names"]
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def setting(
@@ -53,7 +55,7 @@ def setting(
         if limit is not None
     }
     metadata = {"limits": limits, "one_of": one_of, "may_be_infinite": may_be_infinite}
-    return cast(T, field(default=default, metadata=metadata))
+    return field(default=default, metadata=metadata)
 
 
 def plain_value(value: Any) -> Any:
@@ -195,3 +197,31 @@ def _check_range(declared: "Field[Any]", value: Any) -> None:
         if not finite or not all(fits.values()):
             bounds = " and ".join(f"{name.replace('_', ' ')} {limit:g}" for name, limit in limits.items())
             raise SettingsError(f"{declared.name} is {value!r}: expected {bounds or 'a finite number'}.")
+
+
+def takes(*records: type[Settings]) -> Callable[[F], F]:
+    """
+    For a function whose ``**settings`` are the fields of settings dataclasses: ``help()``, ``inspect.signature`` and
+    editors show each field with its type and default, as if it were written there.
+
+    :param records: the dataclasses, whose names do not overlap
+    """
+
+    def decorate(function: F) -> F:
+        own = inspect.signature(function, eval_str=True)
+        parameters = [part for part in own.parameters.values() if part.kind is not inspect.Parameter.VAR_KEYWORD]
+        for record in records:
+            hints = get_type_hints(record)
+            parameters += [
+                inspect.Parameter(
+                    declared.name,
+                    inspect.Parameter.KEYWORD_ONLY,
+                    default=declared.default,
+                    annotation=hints[declared.name],
+                )
+                for declared in fields(record)
+            ]
+        function.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return function
+
+    return decorate

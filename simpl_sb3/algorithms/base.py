@@ -1,56 +1,143 @@
-"""What ``SkillPriorSAC`` and ``SkillPriorPEARL`` share: finding the wrapper's skills, files without pickled code."""
+"""What ``SkillPriorSAC`` and ``SkillPriorPEARL`` share: settings, the wrapper's skills, and the loop of ``learn``."""
 
 import inspect
-import io
-import json
-import os
 import pathlib
-import zipfile
+import sys
+import time
+from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
-import numpy as np
-import stable_baselines3
 import torch as th
-from gymnasium import spaces
-from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-from stable_baselines3.common.type_aliases import GymEnv, TrainFreq, TrainFrequencyUnit
-from stable_baselines3.common.utils import get_device
-from stable_baselines3.common.vec_env import VecEnv, VecNormalize, unwrap_vec_wrapper
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
+from stable_baselines3.common.utils import LinearSchedule, get_device, safe_mean
+from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize, unwrap_vec_wrapper
 
-from simpl_sb3.errors import EnvironmentSpecError, ModelFileError, SettingsError, SkillMismatchError
+from simpl_sb3.algorithms import files
+from simpl_sb3.algorithms.policies import SkillActorCritic
+from simpl_sb3.algorithms.progress import SkillProgressBar
+from simpl_sb3.algorithms.settings import LearnerSettings, PolicySettings
+from simpl_sb3.algorithms.updates import Learner
+from simpl_sb3.errors import EnvironmentSpecError, SettingsError, SkillMismatchError
 from simpl_sb3.experience.buffer import TaskReplayBuffer
-from simpl_sb3.files import write_atomically
-from simpl_sb3.skills.model import SkillModel
+from simpl_sb3.settings import plain_value, unknown_names
+from simpl_sb3.skills.base import Skills
 
-SCHEMA_VERSION = 1
+MAX_SEED = 2**32 - 1
 
 
-class SkillAlgorithm(OffPolicyAlgorithm):
+class SkillAlgorithm(BaseAlgorithm):
     """
-    Base of the algorithms over skills.
+    Base of the algorithms over skills. Not SB3's ``OffPolicyAlgorithm``: its replay buffer, warm-up, noise and its way
+    of collecting single transitions do not serve skills and tasks.
 
-    A subclass stores every constructor argument under its own name, and builds ``policy`` and its optimisers in
-    ``_setup_model``.
+    Settings are those of ``settings_class``, given by name; its policy settings go into ``policy_kwargs``, as in SB3,
+    or stand beside the others. They can be read as attributes (``model.gamma``).
+
+    :param policy: "MlpPolicy", or a subclass of the algorithm's policy
+    :param env: environment whose actions are skills
+    :param policy_kwargs: settings of the policy, such as ``{"net_arch": (256, 256)}``
+    :param stats_window_size: episodes over which rollout metrics are averaged
+    :param tensorboard_log: folder for TensorBoard
+    :param verbose: 1 prints metrics
+    :param seed: of everything random, 0 to 2**32 - 1
+    :param device: "auto" takes a GPU if there is one
+    :param settings: of ``settings_class``, by name
+    :raises SettingsError: for an unknown setting, or a value outside its range
     """
 
-    skills: SkillModel
-    optimizers: dict[str, th.optim.Optimizer]
-    replay_buffer: TaskReplayBuffer  # type: ignore[assignment]
-    _not_saved: ClassVar = ("policy", "env", "device", "tensorboard_log", "verbose", "_init_setup_model")
+    settings_class: ClassVar[type[LearnerSettings]]
+    policy_settings_class: ClassVar[type[PolicySettings]]
+    base_policy_class: ClassVar[type[SkillActorCritic]]
 
-    def _find_skills(self, env: VecEnv | None = None) -> SkillModel:
+    skills: Skills
+    learner: Learner
+    replay_buffer: TaskReplayBuffer
+
+    def __init__(
+        self,
+        policy: str | type[BasePolicy] = "MlpPolicy",
+        env: GymEnv | str | None = None,
+        *,
+        policy_kwargs: Mapping[str, Any] | None = None,
+        stats_window_size: int = 100,
+        tensorboard_log: str | None = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: th.device | str = "auto",
+        _init_setup_model: bool = True,
+        **settings: Any,
+    ) -> None:
+        of_policy = self.policy_settings_class.names()
+        if unknown := [name for name in policy_kwargs or {} if name not in of_policy]:
+            raise unknown_names("policy_kwargs", unknown, of_policy)
+        if twice := sorted(set(policy_kwargs or {}) & set(settings)):
+            raise SettingsError(f"{', '.join(twice)} given twice: expected in policy_kwargs or beside it, not both.")
+        self._bar: SkillProgressBar | None = None
+        self.config = self.settings_class.of({**settings, **(policy_kwargs or {})})
+        seed = _checked_seed(seed)
+        if isinstance(env, str):
+            raise EnvironmentSpecError(
+                f"env is the text {env!r}: expected an environment whose actions are skills, "
+                "SkillActionWrapper(gym.make(env_id), skills) or make_skill_vec_env(env_id, skills)."
+            )
+        rate = self.config.learning_rate
+        super().__init__(
+            policy,
+            env,
+            rate if isinstance(rate, float) else LinearSchedule(rate[1], rate[2], 1.0),
+            policy_kwargs={name: getattr(self.config, name) for name in of_policy},
+            stats_window_size=int(stats_window_size),
+            tensorboard_log=tensorboard_log,
+            verbose=int(verbose),
+            seed=seed,
+            device=checked_device(device),
+            support_multi_env=True,
+        )
+        if not (isinstance(self.policy_class, type) and issubclass(self.policy_class, self.base_policy_class)):
+            raise SettingsError(f"policy is {policy!r}: expected a subclass of {self.base_policy_class.__name__}.")
+        if _init_setup_model:
+            self._setup_model()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Show every setting, with its default, in ``help`` and in a notebook's signature."""
+        super().__init_subclass__(**kwargs)
+        if "settings_class" in vars(cls):
+            own = list(inspect.signature(SkillAlgorithm.__init__).parameters.values())[:-1]
+            named = list(inspect.signature(cls.settings_class).parameters.values())
+            cls.__signature__ = inspect.Signature([*own[1:], *named])  # type: ignore[attr-defined]
+
+    def __getattr__(self, name: str) -> Any:
+        config = vars(self).get("config")
+        if config is not None and name in config.names():
+            return getattr(config, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def settings(self) -> dict[str, Any]:
+        """Every setting that the model was made with, and the seed, as plain data."""
+        return {**self.config.as_dict(), "stats_window_size": self._stats_window_size, "seed": self.seed}
+
+    # ------------------------------------------------------------ environments and their skills
+
+    def _find_skills(self, env: VecEnv) -> Skills:
         """
         The skills that an environment's actions are.
 
-        :param env: by default the model's own
         :raises EnvironmentSpecError: for an environment without skills
-        :raises SettingsError: under ``VecNormalize``, which would change what the frozen skills see
+        :raises SettingsError: under a wrapper that changes what the frozen skills see
         """
-        env = self.env if env is None else env
-        assert env is not None
-        if unwrap_vec_wrapper(env, VecNormalize) is not None:
+        normalize, stack = unwrap_vec_wrapper(env, VecNormalize), unwrap_vec_wrapper(env, VecFrameStack)
+        if isinstance(normalize, VecNormalize) and normalize.norm_obs:
             raise SettingsError(
                 "VecNormalize changes the observations that the frozen skill prior reads: "
+                "expected VecNormalize(norm_obs=False), or an environment without it."
+            )
+        if stack is not None:
+            raise SettingsError(
+                "VecFrameStack changes the observations that the frozen skill prior reads: "
                 "expected an environment without it."
             )
         try:
@@ -85,140 +172,219 @@ class SkillAlgorithm(OffPolicyAlgorithm):
 
         :raises EnvironmentSpecError: for an environment without skills
         :raises SkillMismatchError: for other spaces or other skills
+        :raises SettingsError: for another number of environments
         """
         wrapped = self._wrap_env(env, self.verbose)
         self._check_env(wrapped)
+        if wrapped.num_envs != self.n_envs:
+            raise SettingsError(
+                f"The model learns in {self.n_envs} environments, given {wrapped.num_envs}: expected as many, or "
+                "load(path, env=env), which takes any number."
+            )
         self.observation_space = wrapped.observation_space  # its bounds may differ from the demonstrations'
         super().set_env(wrapped, force_reset)
+
+    # ------------------------------------------------------------ learning
+
+    @abstractmethod
+    def _collect(self, callback: BaseCallback, log_interval: int | None, total_timesteps: int) -> bool:
+        """Collect what one round of updates needs; False where a callback ends the learning."""
+
+    @abstractmethod
+    def _n_due(self) -> int:
+        """Updates of the round after :meth:`_collect`."""
+
+    @abstractmethod
+    def train(self, gradient_steps: int, batch_size: int) -> None:
+        """Updates, and their metrics in the logger."""
+
+    def _learn(
+        self,
+        total_timesteps: int,
+        callback: MaybeCallback,
+        log_interval: int | None,
+        tb_log_name: str,
+        reset_num_timesteps: bool,
+        progress_bar: bool,
+    ) -> Self:
+        """The loop of ``learn``: collect, update, until ``total_timesteps`` skills are lived."""
+        if self.env is None:
+            raise SettingsError("This model has no environment: give one to load(path, env=...), or call set_env.")
+        callbacks = [] if callback is None else callback if isinstance(callback, list) else [callback]
+        bar = [SkillProgressBar()] if progress_bar else []
+        self._bar = bar[0] if bar else None
+        total_timesteps, chain = self._setup_learn(
+            int(total_timesteps), [*callbacks, *bar], reset_num_timesteps, tb_log_name
+        )
+        chain.on_training_start(locals(), globals())
+        try:
+            while self.num_timesteps < total_timesteps:
+                if not self._collect(chain, log_interval, total_timesteps):
+                    break
+                if (n_updates := self._n_due()) > 0:
+                    self.train(n_updates, self.config.batch_size)
+        finally:
+            if self._bar is not None:
+                self._bar.close()
+            self._bar = None
+        chain.on_training_end()
+        return self
 
     def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
         """As in SB3, but never below 0: a meta-iteration overshoots, and a schedule would turn a rate negative."""
         self._current_progress_remaining = max(0.0, 1.0 - num_timesteps / total_timesteps)
 
-    @classmethod
-    def _setting_names(cls) -> list[str]:
-        names = inspect.signature(cls.__init__).parameters
-        return [name for name in names if name != "self" and name not in cls._not_saved]
+    def dump_logs(self) -> None:
+        """Write the metrics of episodes and time, under SB3's names; ``time/skills`` counts what timesteps are here."""
+        elapsed = max((time.time_ns() - self.start_time) / 1e9, sys.float_info.epsilon)
+        self.logger.record("time/episodes", self._episode_num, exclude="tensorboard")
+        if self.ep_info_buffer:
+            self.logger.record("rollout/ep_rew_mean", safe_mean([info["r"] for info in self.ep_info_buffer]))
+            self.logger.record("rollout/ep_len_mean", safe_mean([info["l"] for info in self.ep_info_buffer]))
+        lived = self.num_timesteps - self._num_timesteps_at_start
+        self.logger.record("time/fps", int(lived / elapsed))
+        self.logger.record("time/time_elapsed", int(elapsed), exclude="tensorboard")
+        self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
+        if self.ep_success_buffer:
+            self.logger.record("rollout/success_rate", safe_mean(self.ep_success_buffer))
+        self.logger.dump(step=self.num_timesteps)
 
-    def _settings(self) -> dict[str, Any]:
-        """Constructor arguments by name, as plain data."""
-        settings = {name: getattr(self, name) for name in self._setting_names()}
-        frequency = settings.get("train_freq")
-        if isinstance(frequency, TrainFreq):  # what SB3 makes of a number of steps
-            in_steps = frequency.unit == TrainFrequencyUnit.STEP
-            settings["train_freq"] = frequency.frequency if in_steps else [frequency.frequency, frequency.unit.value]
-        return settings
+    def _show(self, text: str) -> None:
+        """Say on the progress bar, where there is one, what is being done."""
+        if self._bar is not None:
+            self._bar.say(text)
 
-    def _extra_state(self) -> dict[str, Any]:
-        """Further plain data that a saved file holds."""
-        return {}
+    # ------------------------------------------------------------ files
 
-    def save(self, path: str | pathlib.Path | io.BufferedIOBase, *args: Any, **kwargs: Any) -> None:
+    def save(
+        self,
+        path: str | pathlib.Path | Any,
+        exclude: Any = None,
+        include: Any = None,
+    ) -> None:
         """
-        Write SB3's zip layout without its pickles: ``data`` is JSON, ``policy.pth`` and ``optimizers.pth`` are tensors.
+        Write a zip whose settings are JSON and whose weights are tensors; never a pickle.
 
         :param path: a path (".zip" is appended where it has no ending), or an open binary file
-        :raises SettingsError: for a setting that is not plain data, such as a learning rate given as a function
+        :param exclude: SB3's; refused, since a file holds settings, tensors and counters only
+        :param include: as ``exclude``
         """
-        data = {
-            "class": type(self).__name__,
-            "schema_version": SCHEMA_VERSION,
-            "settings": self._settings(),
-            "skills": self.skills.settings,
-            "action_bound": float(np.max(self.action_space.high)),  # type: ignore[attr-defined]
-            "num_timesteps": self.num_timesteps,
-            "n_updates": self._n_updates,
-            **self._extra_state(),
-        }
-        try:
-            text = json.dumps(data, indent=1)
-        except TypeError as error:
+        if exclude is not None or include is not None:
             raise SettingsError(
-                f"Only plain data is saved, never code: {error}. Give a number in place of a function or an object."
-            ) from None
-        content = io.BytesIO()
-        with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("data", text)
-            archive.writestr("policy.pth", _tensor_bytes(self.policy.state_dict()))
-            archive.writestr("optimizers.pth", _tensor_bytes({k: o.state_dict() for k, o in self.optimizers.items()}))
-            archive.writestr("_stable_baselines3_version", stable_baselines3.__version__)
-        if isinstance(path, io.BufferedIOBase):
-            path.write(content.getvalue())
-            return
-        target = pathlib.Path(path)
-        target = target if target.suffix else target.with_suffix(".zip")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, content.getvalue())
+                "save(exclude=..., include=...) choose attributes to pickle, and nothing is pickled here: "
+                "expected save(path)."
+            )
+        files.save(self, path)
 
     @classmethod
-    def load(  # type: ignore[override]
+    def load(
         cls,
-        path: str | pathlib.Path | io.BufferedIOBase,
+        path: str | pathlib.Path | Any,
         env: GymEnv | None = None,
         device: th.device | str = "auto",
-        **kwargs: Any,
+        custom_objects: Mapping[str, Any] | None = None,
+        print_system_info: bool = False,
+        force_reset: bool = True,
+        *,
+        policy: type[BasePolicy] | None = None,
+        **settings: Any,
     ) -> Self:
         """
         :param path: a file that :meth:`save` wrote
         :param env: to go on learning in; None to predict and adapt only
         :param device: of the networks
-        :param kwargs: settings that replace the saved ones
+        :param custom_objects: SB3's: settings that replace the saved ones; names that are no settings are left out
+        :param print_system_info: print this machine's and the file's versions
+        :param force_reset: SB3's; environments are always reset before learning goes on
+        :param policy: the policy class, where it is not the algorithm's own and has not been imported
+        :param settings: settings that replace the saved ones, ``tensorboard_log`` and ``verbose``
         :raises ModelFileError: for a file that is missing, corrupt, or of another kind
         :raises SettingsError: for a setting that there is not
         :raises EnvironmentSpecError: for an environment without skills
         :raises SkillMismatchError: for other spaces or other skills than those that the model was trained on
         """
-        known = cls._setting_names()
-        if unknown := kwargs.keys() - set(known) - {"tensorboard_log", "verbose"}:
-            raise SettingsError(
-                f"{cls.__name__} has no settings {', '.join(sorted(unknown))}: expected {', '.join(known)}."
-            )
-        data, tensors = _read_archive(path, cls.__name__, str(get_device(device)))
-        try:
-            settings = data["settings"] | kwargs
-            model = cls("MlpPolicy", None, device=device, _init_setup_model=False, **settings)  # type: ignore[call-arg, arg-type]
-            model.skills = SkillModel.from_settings(data["skills"])
-            bound = float(data["action_bound"])
-            model.num_timesteps, model._n_updates = int(data["num_timesteps"]), int(data["n_updates"])
-            model._load_extra_state(data)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelFileError(f"{path}: its settings do not describe a {cls.__name__}: {error!r}") from None
-        model.observation_space = model.skills.observation_space
-        model.action_space = spaces.Box(-bound, bound, (model.skills.skill_dim,), np.float32)
-        model.n_envs = 1
-        model._setup_model_with(env, tensors, path)
-        return model
+        known = [*cls.settings_class.names(), "seed", "stats_window_size", "tensorboard_log", "verbose"]
+        if unknown := [name for name in settings if name not in known]:
+            raise unknown_names(cls.__name__, unknown, known)
+        replaced = {name: value for name, value in (custom_objects or {}).items() if name in known}
+        return files.load(cls, path, env, checked_device(device), print_system_info, policy, replaced | settings)
 
-    def _setup_model_with(self, env: GymEnv | None, tensors: dict[str, Any], path: Any) -> None:
-        """Build the networks for an environment or for none, and take a file's tensors, the frozen skills' first."""
-        of_skills = [name for name in tensors["policy.pth"] if name.startswith("skills.")]
-        frozen = {name.removeprefix("skills."): tensors["policy.pth"][name] for name in of_skills}
-        try:
-            self.skills.load_state_dict(frozen)
-        except RuntimeError as error:
-            raise ModelFileError(f"{path}: its skills do not fit its settings: {error}") from None
-        self.skills.freeze()
-        if env is not None:
-            wrapped = self._wrap_env(env, self.verbose)
-            self._check_env(wrapped)
-            self.env, self.n_envs, self.observation_space = wrapped, wrapped.num_envs, wrapped.observation_space
-        self._setup_model()
-        self._load_tensors(tensors, path)
+    def _extra_state(self) -> dict[str, Any]:
+        """Further plain data that a saved file holds."""
+        return {}
 
     def _load_extra_state(self, data: dict[str, Any]) -> None:
         """Take back what ``_extra_state`` gave, before ``_setup_model``."""
 
-    def _load_tensors(self, tensors: dict[str, Any], path: Any) -> None:
-        try:
-            self.policy.load_state_dict(tensors["policy.pth"])
-            for name, optimizer in self.optimizers.items():
-                optimizer.load_state_dict(tensors["optimizers.pth"][name])
-        except (RuntimeError, KeyError, ValueError) as error:
-            raise ModelFileError(f"{path}: its tensors do not fit its settings: {error}") from None
-        self.skills = self.policy.skills  # type: ignore[assignment]
+    def get_parameters(self) -> dict[str, Any]:
+        """State of the networks ("policy") and of optimisers and multipliers ("learner")."""
+        return {"policy": self.policy.state_dict(), "learner": self.learner.state_dict()}
+
+    def set_parameters(
+        self,
+        load_path_or_dict: str | dict[str, Any],
+        exact_match: bool = True,
+        device: th.device | str = "auto",
+    ) -> None:
+        """
+        Take the weights of a file of :meth:`save`, or of :meth:`get_parameters`; all are checked before any is taken.
+
+        :param load_path_or_dict: a path, or "policy" and "learner" (either may be missing unless ``exact_match``)
+        :param exact_match: both must be there
+        :param device: not used: weights go where the model is
+        :raises ModelFileError: for tensors that do not fit
+        """
+        given = load_path_or_dict
+        state = given if isinstance(given, dict) else files.read_parameters(type(self), given, str(self.device))
+        if unknown := sorted(set(state) - {"policy", "learner"}):
+            raise SettingsError(f"Parameters named {', '.join(unknown)}: expected policy and learner.")
+        if exact_match and len(state) < 2:
+            raise SettingsError(f"Parameters of {', '.join(state) or 'nothing'} only: expected policy and learner.")
+        files.take_parameters(self, state, "These parameters")
+
+    def save_replay_buffer(self, path: str | pathlib.Path | Any) -> None:
+        """
+        Write the replay buffer as arrays without pickles (``.npz``).
+
+        :param path: a path (".npz" is appended where it has no ending)
+        """
+        files.save_buffer(self.replay_buffer, path)
+
+    def load_replay_buffer(self, path: str | pathlib.Path | Any, truncate_last_traj: bool = True) -> None:
+        """
+        Read what :meth:`save_replay_buffer` wrote; never a pickle.
+
+        :param path: the file
+        :param truncate_last_traj: what comes next belongs to other episodes
+        :raises ModelFileError: for another kind of file, or a buffer of other sizes
+        """
+        files.load_buffer(self.replay_buffer, path)
+        if truncate_last_traj:
+            self.replay_buffer.end_episodes()
 
 
-def same_skills(one: SkillModel, other: SkillModel) -> bool:
+def _checked_seed(seed: Any) -> int | None:
+    """
+    :raises SettingsError: for anything but None or a whole number from 0 to 2**32 - 1
+    """
+    seed = plain_value(seed)
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED):
+        raise SettingsError(f"seed is {seed!r}: expected None or a whole number from 0 to {MAX_SEED}.")
+    return seed
+
+
+def checked_device(device: th.device | str) -> th.device:
+    """
+    :raises SettingsError: for a device that torch does not know
+    """
+    try:
+        return get_device(device)
+    except (RuntimeError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise SettingsError(f"No device {device!r}: expected auto, cpu, cuda or cuda:N ({reason}).") from None
+
+
+def same_skills(one: Skills, other: Skills) -> bool:
     """Whether two models are the same skills: sizes, spaces and weights."""
     if one is other:
         return True
@@ -226,33 +392,3 @@ def same_skills(one: SkillModel, other: SkillModel) -> bool:
     return one.settings == other.settings and all(
         th.equal(value.cpu(), theirs[name].cpu()) for name, value in one.state_dict().items()
     )
-
-
-def _tensor_bytes(state: dict[str, Any]) -> bytes:
-    buffer = io.BytesIO()
-    th.save(state, buffer)
-    return buffer.getvalue()
-
-
-def _read_archive(path: Any, kind: str, device: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The JSON data and the tensors of a saved algorithm."""
-    if not hasattr(path, "read"):
-        target = pathlib.Path(path)
-        path = target if target.exists() or target.suffix else target.with_suffix(".zip")
-        if not path.exists():
-            raise ModelFileError(f"No model file {os.fspath(path)}.")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            data = json.loads(archive.read("data"))
-            tensors = {
-                name: th.load(io.BytesIO(archive.read(name)), map_location=device, weights_only=True)
-                for name in ("policy.pth", "optimizers.pth")
-            }
-        given, version = data["class"], data["schema_version"]
-    except Exception as error:  # noqa: BLE001 - a foreign file fails in many ways, and none of them is the user's to read
-        raise ModelFileError(f"{path} is not a saved {kind}: {type(error).__name__}: {error}") from None
-    if given != kind:
-        raise ModelFileError(f"{path} holds a {given}: expected a {kind}.")
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
-        raise ModelFileError(f"{path} has schema version {version}: this release reads up to {SCHEMA_VERSION}.")
-    return data, tensors

@@ -3,38 +3,49 @@ Policies over skills: an actor that changes the frozen skill prior, twin critics
 
 Every network but the encoder holds M independent members side by side, so that one batched product per layer serves M
 agents at once (adaptation to many tasks); meta-training and a single agent are the case M = 1.
+
+::
+
+    SkillActorCritic          actor, critics, the losses, and the one way to act
+      SkillPriorPolicy          M agents, each with its own fixed task latent e*
+      SkillPriorPEARLPolicy     the meta-policy: e is given with each observation; q(e | context)
 """
 
+import copy
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch as th
-import torch.nn.functional as F
 from gymnasium import spaces
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import Schedule
 from torch import nn
 
 from simpl_sb3 import functional
+from simpl_sb3.algorithms.settings import ACTIVATIONS
 from simpl_sb3.algorithms.task_encoders import make_task_encoder
+from simpl_sb3.errors import SettingsError
 from simpl_sb3.experience.buffer import TaskBatch
-from simpl_sb3.skills.model import SkillModel
+from simpl_sb3.numerics import matmul_precision
+from simpl_sb3.skills.base import Skills
 
 Gaussian = tuple[th.Tensor, th.Tensor]  # mean and standard deviation
 
 
 class EnsembleMLP(nn.Module):
     """
-    M independent ReLU networks of one shape.
+    M independent networks of one shape.
 
     :param members: M
     :param sizes: features of input, hidden layers, and output
     :param zero_output: start with an output of 0
+    :param activation_fn: name in ``ACTIVATIONS``, between the layers
     """
 
-    def __init__(self, members: int, sizes: Sequence[int], zero_output: bool = False) -> None:
+    def __init__(
+        self, members: int, sizes: Sequence[int], zero_output: bool = False, activation_fn: str = "relu"
+    ) -> None:
         super().__init__()
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for fan_in, fan_out in pairwise(sizes):
@@ -44,48 +55,54 @@ class EnsembleMLP(nn.Module):
         if zero_output:
             nn.init.zeros_(self.weights[-1])
             nn.init.zeros_(self.biases[-1])
+        kind = getattr(nn, ACTIVATIONS[activation_fn])
+        self.activation = kind(inplace=True) if kind is nn.ReLU else kind()
 
     def forward(self, inputs: th.Tensor) -> th.Tensor:
         """(M, B, in) -> (M, B, out)."""
         hidden = inputs
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            hidden = F.relu(th.baddbmm(bias, hidden, weight), inplace=True)
+            hidden = self.activation(th.baddbmm(bias, hidden, weight))
         return th.baddbmm(self.biases[-1], hidden, self.weights[-1])
 
 
-class SkillPriorPolicy(BasePolicy):
+class SkillActorCritic(BasePolicy):
     """
-    Actor, critics and KL multiplier of M agents over one frozen skill model; conditioned on a task latent where E > 0.
+    Actor and critics of M agents over one frozen skill model; conditioned on a task latent where E > 0.
 
-    :param skill_settings: from which ``SkillModel.from_settings`` rebuilds the frozen skills; weights are loaded later
+    :param observation_space: one-dimensional Box
+    :param action_space: of skills; actions beyond its bounds are clipped to them
+    :param skills: the frozen skills; a copy is frozen where they are not
     :param net_arch: hidden sizes of actor and critics
+    :param activation_fn: name in ``ACTIVATIONS``
     :param task_latent_dim: E; 0 for none
     :param n_agents: M
     """
-
-    task_latent: th.Tensor
 
     def __init__(
         self,
         observation_space: spaces.Space,
         action_space: spaces.Box,
-        lr_schedule: Schedule,
-        skill_settings: dict[str, Any],
+        skills: Skills,
         net_arch: Sequence[int] = (128, 128, 128),
+        activation_fn: str = "relu",
         task_latent_dim: int = 0,
         n_agents: int = 1,
     ) -> None:
         super().__init__(observation_space, action_space, squash_output=False)
-        self.skills = SkillModel.from_settings(skill_settings).freeze()  # its normalisation statistics never move
+        frozen = not any(parameter.requires_grad for parameter in skills.parameters())
+        self.skills = skills if frozen else copy.deepcopy(skills).freeze()
         self.net_arch, self.task_latent_dim, self.n_agents = list(net_arch), task_latent_dim, n_agents
+        self.activation_fn = activation_fn
         self.observation_dim, skill_dim = self.skills.observation_space.shape[0], self.skills.skill_dim
+        self.skill_bound = float(np.max(action_space.high))
         state_dim = self.observation_dim + task_latent_dim
-        self.actor = EnsembleMLP(n_agents, [state_dim, *net_arch, 2 * skill_dim], zero_output=True)
-        self.critics = EnsembleMLP(2 * n_agents, [state_dim + skill_dim, *net_arch, 1])
-        self.critics_target = EnsembleMLP(2 * n_agents, [state_dim + skill_dim, *net_arch, 1]).requires_grad_(False)
-        self.critics_target.load_state_dict(self.critics.state_dict())
-        self.log_multiplier = nn.Parameter(th.zeros(n_agents, 1))
-        self.register_buffer("task_latent", th.zeros(n_agents, task_latent_dim))
+        actor_sizes, critic_sizes = [state_dim, *net_arch, 2 * skill_dim], [state_dim + skill_dim, *net_arch, 1]
+        self.actor = EnsembleMLP(n_agents, actor_sizes, zero_output=True, activation_fn=activation_fn)
+        self.critics = EnsembleMLP(2 * n_agents, critic_sizes, activation_fn=activation_fn)
+        self.critics_target = copy.deepcopy(self.critics).requires_grad_(False)
+
+    # ------------------------------------------------------------ networks and losses
 
     def _input(self, observations: th.Tensor, e: th.Tensor | None, *more: th.Tensor) -> th.Tensor:
         """Standardised observations (M, B, O), e (M, B, E) and whatever else the network reads, side by side."""
@@ -121,7 +138,7 @@ class SkillPriorPolicy(BasePolicy):
         :param batch: tensors (M, B, ...)
         :param e: (M, B, E) or None
         :param multiplier: weight of the skill KL, broadcastable to (M, B)
-        :param kl_clip: in nats
+        :param kl_clip: bound of the KL in the target, nats
         """
         with th.no_grad():
             fixed = None if e is None else e.detach()
@@ -144,69 +161,140 @@ class SkillPriorPolicy(BasePolicy):
         self.critics.requires_grad_(True)
         return functional.actor_loss(q, kl, multiplier), kl.detach()
 
+    # ------------------------------------------------------------ the one way to act
+
     @th.no_grad()
-    def act(self, observations: np.ndarray, e: th.Tensor | None, deterministic: bool = False) -> np.ndarray:
+    @matmul_precision("highest")
+    def act(self, observations: np.ndarray, e: th.Tensor | None = None, deterministic: bool = False) -> np.ndarray:
         """
-        :param observations: one per member (n_agents, O), or any number for a single member (B, O)
+        Skills for observations: whoever collects, predicts or films asks here. Products are in float32, and skills
+        beyond the action space's bounds are clipped to them.
+
+        :param observations: one per member (M, O), or any number for a single member (B, O)
         :param e: task latents, as many as observations, or None
+        :param deterministic: the mean instead of a sample
         :return: skills, as many as observations, (..., Z)
         """
         shape = (self.n_agents, -1, observations.shape[-1])
+        given = th.as_tensor(observations, dtype=th.float32, device=self.device).view(shape)
         latents = None if e is None else e.to(self.device).view(self.n_agents, -1, self.task_latent_dim)
-        (mean, std), _ = self.distribution(th.as_tensor(observations, device=self.device).view(shape), latents)
+        (mean, std), _ = self.distribution(given, latents)
         z = mean if deterministic else mean + std * th.randn_like(std)
-        return np.asarray(z.flatten(0, 1).cpu().numpy())
+        return np.asarray(z.clamp(-self.skill_bound, self.skill_bound).flatten(0, 1).cpu().numpy())
 
-    def keep_agents(self, members: np.ndarray, optimizers: dict[str, th.optim.Optimizer]) -> None:
+    def _checked(self, observation: Any) -> tuple[np.ndarray, bool]:
         """
-        Drop all agents but these, with their part of the optimisers' state.
+        An observation or a batch of them as (B, O), and whether it was a batch.
 
-        :param members: indices of the agents to keep, (K,)
+        :raises SettingsError: for another shape than (O,) or (B, O)
         """
-        states = {parameter: state for optimizer in optimizers.values() for parameter, state in optimizer.state.items()}
-        for parameter, at in self._by_agent(members):
-            parameter.data = parameter.data[at]
-            parameter.grad = None
-            for name, value in states.get(parameter, {}).items():
-                if value.dim() == parameter.dim():
-                    states[parameter][name] = value[at]
-        self.task_latent = self.task_latent[th.as_tensor(members)]
-        self.n_agents = len(members)
+        given = np.asarray(observation.cpu() if isinstance(observation, th.Tensor) else observation, np.float32)
+        if given.ndim not in (1, 2) or given.shape[-1] != self.observation_dim:
+            raise SettingsError(
+                f"The observation has shape {given.shape}: expected ({self.observation_dim},) or "
+                f"(n_envs, {self.observation_dim})."
+            )
+        return given.reshape(-1, self.observation_dim), given.ndim == 2
 
-    def copy_agent(self, source: "SkillPriorPolicy", member: int) -> None:
-        """Become one agent of ``source``, which has the same sizes."""
-        ours = [parameter for parameter, _ in self._by_agent(np.zeros(1, int))]
-        for own, (parameter, at) in zip(ours, source._by_agent(np.array([member])), strict=True):
-            own.data.copy_(parameter.data[at])
-        self.task_latent.copy_(source.task_latent[[member]])
+    def save(self, path: str) -> NoReturn:
+        """Refused: SB3 would pickle the policy. Save the model."""
+        raise SettingsError("A policy is not saved alone: save the model, model.save(path), and load that.")
 
-    def _by_agent(self, members: np.ndarray) -> Iterator[tuple[nn.Parameter, th.Tensor]]:
+    @classmethod
+    def load(cls, path: str, device: th.device | str = "auto") -> NoReturn:
+        """Refused: SB3 would unpickle whatever the file holds."""
+        raise SettingsError(
+            "A policy is not loaded alone, since SB3 would run what its file holds: "
+            "SkillPriorSAC.load(path) or SkillPriorPEARL.load(path) read a saved model."
+        )
+
+
+class SkillPriorPolicy(SkillActorCritic):
+    """
+    M agents, each with its own task latent e* where E > 0; "MlpPolicy" of ``SkillPriorSAC``.
+
+    Parameters are those of ``SkillActorCritic``.
+    """
+
+    task_latent: th.Tensor
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.register_buffer("task_latent", th.zeros(self.n_agents, self.task_latent_dim))
+
+    def latents(self, n: int) -> th.Tensor | None:
+        """The agents' task latents for n observations each, (M, n, E); None without task latent."""
+        return self.task_latent.unsqueeze(1).expand(-1, n, -1) if self.task_latent_dim else None
+
+    def predict(
+        self,
+        observation: np.ndarray | dict[str, np.ndarray],
+        state: tuple[np.ndarray, ...] | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
+        """
+        As in SB3.
+
+        :param observation: (O,) or (n_envs, O); of M agents one each, (M, O)
+        :param state: handed back
+        :param episode_start: not used
+        :param deterministic: the mean instead of a sample
+        :return: skills (Z,) or (n_envs, Z), and the state
+        """
+        self.set_training_mode(False)
+        observations, batched = self._checked(observation)
+        latents = self.latents(len(observations) // self.n_agents)
+        z = self.act(observations, latents, deterministic)
+        return (z if batched else z[0]), state
+
+    def _predict(self, observation: th.Tensor, deterministic: bool = False) -> th.Tensor:  # type: ignore[override]
+        observations, _ = self._checked(observation)
+        z = self.act(observations, self.latents(len(observations) // self.n_agents), deterministic)
+        return th.as_tensor(z, device=self.device)
+
+    def forward(self, observation: th.Tensor, deterministic: bool = False) -> th.Tensor:
+        return self._predict(observation, deterministic)
+
+    def by_agent(self, members: np.ndarray) -> Iterator[tuple[nn.Parameter, th.Tensor]]:
         """Every parameter that agents own, and the rows of its first dimension that belong to these agents."""
         actors = th.as_tensor(members, device=self.device)
         twins = th.cat([actors, actors + self.n_agents])  # critics are laid (2, M)
         for module, at in ((self.actor, actors), (self.critics, twins), (self.critics_target, twins)):
             for parameter in module.parameters():
                 yield parameter, at
-        yield self.log_multiplier, actors
 
-    def _predict(self, observation: th.Tensor, deterministic: bool = False) -> th.Tensor:  # type: ignore[override]
-        observations = observation.float().view(self.n_agents, -1, self.observation_dim)
-        e = self.task_latent.unsqueeze(1).expand(-1, observations.shape[1], -1) if self.task_latent_dim else None
-        (mean, std), _ = self.distribution(observations, e)
-        z = mean if deterministic else mean + std * th.randn_like(std)
-        return z.flatten(0, 1)
+    def keep_agents(self, members: np.ndarray) -> None:
+        """Drop all agents but these (indices (K,))."""
+        for parameter, at in self.by_agent(members):
+            parameter.data = parameter.data[at]
+            parameter.grad = None
+        self.task_latent = self.task_latent[th.as_tensor(members)]
+        self.n_agents = len(members)
 
-    def forward(self, observation: th.Tensor, deterministic: bool = False) -> th.Tensor:
-        return self._predict(observation, deterministic)
+    def copy_agent(self, source: "SkillPriorPolicy", member: int) -> None:
+        """Become one agent of ``source``, which has the same sizes."""
+        ours = [parameter for parameter, _ in self.by_agent(np.zeros(1, int))]
+        for own, (parameter, at) in zip(ours, source.by_agent(np.array([member])), strict=True):
+            own.data.copy_(parameter.data[at])
+        self.task_latent.copy_(source.task_latent[[member]])
+
+    def copy_meta(self, meta: "SkillPriorPEARLPolicy") -> None:
+        """Every agent becomes a copy of the meta-policy, which has the same sizes."""
+        for name in ("actor", "critics", "critics_target"):
+            ours, metas = getattr(self, name).parameters(), getattr(meta, name).parameters()
+            for own, theirs in zip(ours, metas, strict=True):
+                own.data.copy_(theirs.data.repeat_interleave(self.n_agents, dim=0))
 
 
-class SkillPriorPEARLPolicy(SkillPriorPolicy):
+class SkillPriorPEARLPolicy(SkillActorCritic):
     """
-    The meta-policy: one member conditioned on e, with the task encoder q(e | context) and one multiplier per KL budget.
+    The meta-policy: one member, whose e is given with each observation, and the task encoder q(e | context).
 
-    :param n_tasks: training tasks, each with its own multiplier of the latent's KL at the posterior-sized context
     :param task_encoder: one of ``task_encoders.TASK_ENCODERS``
     :param encoder_width: features of the encoder
+    :param exploration: where :meth:`predict` takes a task latent from, see :meth:`sample_latent`
+    :param exploration_spread: factor on the standard deviation of "aggregate"
     """
 
     latent_mean: th.Tensor
@@ -216,20 +304,19 @@ class SkillPriorPEARLPolicy(SkillPriorPolicy):
         self,
         observation_space: spaces.Space,
         action_space: spaces.Box,
-        lr_schedule: Schedule,
-        skill_settings: dict[str, Any],
+        skills: Skills,
         net_arch: Sequence[int] = (128, 128, 128),
+        activation_fn: str = "relu",
         task_latent_dim: int = 5,
-        n_tasks: int = 1,
         task_encoder: str = "deep-set",
         encoder_width: int = 128,
+        exploration: str = "aggregate",
+        exploration_spread: float = 1.5,
     ) -> None:
-        super().__init__(observation_space, action_space, lr_schedule, skill_settings, net_arch, task_latent_dim)
+        super().__init__(observation_space, action_space, skills, net_arch, activation_fn, task_latent_dim)
         context_dim = 2 * self.observation_dim + self.skills.skill_dim + 2  # (s, z, r, done, s')
         self.task_encoder = make_task_encoder(task_encoder, context_dim, task_latent_dim, encoder_width)
-        # of KL(policy || skill prior): prior-sized, posterior-sized; of KL(q(e | c) || N(0, I)): prior-sized, per task
-        self.log_skill_multipliers = nn.Parameter(th.zeros(2))
-        self.log_latent_multipliers = nn.Parameter(th.zeros(1 + n_tasks))
+        self.exploration, self.exploration_spread = exploration, exploration_spread
         self.register_buffer("latent_mean", th.zeros(task_latent_dim))  # the training tasks' latents, as one Gaussian
         self.register_buffer("latent_cholesky", th.eye(task_latent_dim))
 
@@ -258,7 +345,7 @@ class SkillPriorPEARLPolicy(SkillPriorPolicy):
 
     def encode(self, context: th.Tensor) -> Gaussian:
         """
-        q(e | context), its observations standardised first.
+        q(e | context) with gradients, its observations standardised first.
 
         :param context: rows (s, z, r, done, s'), (T, N, row)
         :return: mean and standard deviation, each (T, E)
@@ -267,3 +354,44 @@ class SkillPriorPEARLPolicy(SkillPriorPolicy):
         before, middle, after = context.split([size, context.shape[-1] - 2 * size, size], dim=-1)
         rows = th.cat([self.skills.standardise(before), middle, self.skills.standardise(after)], dim=-1)
         return self.task_encoder(rows)
+
+    @th.no_grad()
+    @matmul_precision("highest")
+    def infer(self, context: th.Tensor) -> Gaussian:
+        """As :meth:`encode`, without gradients and in float32: what a context says about its task."""
+        return self.encode(context.to(self.device))
+
+    def predict(  # type: ignore[override]
+        self,
+        observation: np.ndarray,
+        state: tuple[np.ndarray, ...] | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+        """
+        Skills of the policy that explores: ``state`` holds each environment's task latent, drawn again where an episode
+        starts.
+
+        :param observation: (O,) or (n_envs, O)
+        :param state: what the last call returned, or None at the start
+        :param episode_start: where an episode starts, (n_envs,)
+        :param deterministic: the mean instead of a sample
+        :return: skills (Z,) or (n_envs, Z), and the state (e (n_envs, E),)
+        """
+        self.set_training_mode(False)
+        observations, batched = self._checked(observation)
+        e = np.array(state[0] if state is not None else np.zeros((len(observations), self.task_latent_dim)), np.float32)
+        starts = np.ones(len(e), bool) if state is None else np.zeros(len(e), bool)
+        if state is not None and episode_start is not None:
+            starts = np.asarray(episode_start, bool).reshape(-1)
+        for i in np.flatnonzero(starts):
+            e[i] = self.sample_latent(self.exploration, self.exploration_spread).cpu().numpy()
+        z = self.act(observations, th.as_tensor(e, device=self.device), deterministic)
+        return (z if batched else z[0]), (e,)
+
+    def _predict(self, observation: th.Tensor, deterministic: bool = False) -> th.Tensor:  # type: ignore[override]
+        z, _ = self.predict(np.asarray(observation.cpu()), deterministic=deterministic)
+        return th.as_tensor(z, device=self.device)
+
+    def forward(self, observation: th.Tensor, deterministic: bool = False) -> th.Tensor:
+        return self._predict(observation, deterministic)

@@ -1,83 +1,260 @@
-"""Settings of what learns, each named, documented and defaulted once."""
+"""
+Settings of what learns, each named, documented, defaulted and bounded once.
 
+::
+
+    PolicySettings   networks         LearnerSettings    critics, replay, discount: what every learner has
+      |                                 |           |
+      |                           AgentSettings     |    an agent of one task: rounds of updates, budget of the skill KL
+      |                             |       |       |
+      +--- SkillPriorSACSettings ---+       |       |
+      +--- AdaptationSettings --------------+       |
+      +--- MetaPolicySettings --- MetaTrainingSettings
+
+The defaults are one recipe for any environment; presets say what they change.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal, Self
 
 from simpl_sb3.errors import SettingsError
+from simpl_sb3.settings import Settings, setting
 
-__all__ = ["AdaptationSettings"]
+__all__ = [
+    "ACTIVATIONS",
+    "EXPLORATION",
+    "INITIAL_MULTIPLIER",
+    "AdaptationSettings",
+    "AgentSettings",
+    "LearnerSettings",
+    "MetaPolicySettings",
+    "MetaTrainingSettings",
+    "PolicySettings",
+    "SkillPriorSACSettings",
+]
 
 EXPLORATION = ("prior", "aggregate", "posterior")
+TASK_ENCODERS = ("set-transformer", "attention", "deep-set", "product-of-gaussians")
+ACTIVATIONS = {
+    "relu": "ReLU",
+    "leaky_relu": "LeakyReLU",
+    "elu": "ELU",
+    "gelu": "GELU",
+    "silu": "SiLU",
+    "tanh": "Tanh",
+}
+"""Activations by name, and their classes in ``torch.nn``."""
+INITIAL_MULTIPLIER = 0.05
+"""Multiplier of the skill KL at the start of an agent that no meta-policy hands one to (published for SPiRL)."""
+
+LinearRate = tuple[Literal["linear"], float, float]
 
 
-@dataclass(frozen=True)
-class AdaptationSettings:
+@dataclass(frozen=True, kw_only=True)
+class PolicySettings(Settings):
     """
-    How an agent adapts to a task (Section 4.3).
+    Networks of actor and critics. In Python they go into ``policy_kwargs``, as in SB3.
+
+    :param net_arch: hidden sizes of actor and critics, features per layer
+    :param activation_fn: between the layers: one of ``ACTIVATIONS``, or its class in ``torch.nn``
+    """
+
+    net_arch: tuple[int, ...] = setting((128, 128, 128), at_least=1)
+    activation_fn: str = setting("relu", one_of=tuple(ACTIVATIONS))
+
+    def __post_init__(self) -> None:
+        given: Any = self.activation_fn
+        names = [name for name, kind in ACTIVATIONS.items() if getattr(given, "__name__", None) == kind]
+        if names:
+            object.__setattr__(self, "activation_fn", names[0])
+        super().__post_init__()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetaPolicySettings(PolicySettings):
+    """
+    Networks of the meta-policy.
+
+    :param task_latent_dim: E, size of the task latent
+    :param task_encoder: one of ``TASK_ENCODERS``
+    :param encoder_width: features of the task encoder
+    """
+
+    task_latent_dim: int = setting(5, at_least=1)
+    task_encoder: str = setting("deep-set", one_of=TASK_ENCODERS)
+    encoder_width: int = setting(128, at_least=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnerSettings(Settings):
+    """
+    What every learner over skills has: its steps, its replay, its discount.
+
+    :param learning_rate: of actor, critics and task encoder; ("linear", start, end) or SB3's ``LinearSchedule`` falls
+        over ``learn``
+    :param buffer_size: skills kept, per task or environment
+    :param batch_size: transitions per update, and per task in meta-training
+    :param tau: step of the target critics towards the critics, share per update
+    :param gamma: discount per skill
+    :param gamma_per_env_step: take ``gamma`` per env step: a skill of k env steps counts gamma^k
+    :param handle_timeout_termination: value what would follow a time limit, as if the episode went on (SB3's name);
+        False counts the time limit as a termination
+    :param n_steps: skills that a transition spans at most. Note: the paper has 1. The KL counts at the span's end only
+    :param multiplier_learning_rate: step of dual descent on the logarithm of the multipliers
+    :param multipliers_only_grow: never lower a multiplier (the paper)
+    :param kl_clip: bound of the KL in the Bellman target, nats
+    :param matmul_precision: of float32 matrix products in updates (torch's names): "medium" takes bfloat16 where the
+        CPU has it. Acting and inferring are always in float32
+    """
+
+    learning_rate: float | LinearRate = setting(1e-3, above=0.0)
+    buffer_size: int = setting(20_000, at_least=1, at_most=100_000_000)
+    batch_size: int = setting(128, at_least=1, at_most=1_000_000)
+    tau: float = setting(0.01, above=0.0, at_most=1.0)
+    gamma: float = setting(0.99, at_least=0.0, at_most=1.0)
+    gamma_per_env_step: bool = False
+    handle_timeout_termination: bool = True
+    n_steps: int = setting(4, at_least=1, at_most=10_000)
+    multiplier_learning_rate: float = setting(3e-3, at_least=0.0)
+    multipliers_only_grow: bool = False
+    kl_clip: float = setting(10.0, at_least=0.0, may_be_infinite=True)
+    matmul_precision: str = setting("medium", one_of=("highest", "high", "medium"))
+
+    def __post_init__(self) -> None:
+        given: Any = self.learning_rate
+        if type(given).__name__ == "LinearSchedule" and given.end_fraction == 1.0:
+            object.__setattr__(self, "learning_rate", ("linear", given.start, given.end))
+        elif type(given).__name__ in ("ConstantSchedule", "FloatSchedule") and hasattr(given, "val"):
+            object.__setattr__(self, "learning_rate", given.val)
+        elif callable(given):
+            raise SettingsError(
+                f"learning_rate is {given!r}, and code cannot be saved with a model: expected a number, "
+                '("linear", start, end), or stable_baselines3.common.utils.LinearSchedule(start, end, end_fraction=1).'
+            )
+        super().__post_init__()
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentSettings(LearnerSettings):
+    """
+    An agent of one task. Its learning rate is half that of meta-training, whose batch holds many tasks.
+
+    :param train_freq: skills per environment between two rounds of updates; (n, "episode") counts episodes instead
+    :param gradient_steps: updates per round; -1 for as many as skills lived in it
+    :param skill_kl_target: budget of KL(policy || skill prior), nats
+    :param skill_kl_multiplier: its multiplier at the start; None takes the meta-trained one, or without a meta-policy
+        ``INITIAL_MULTIPLIER``
+    """
+
+    learning_rate: float | LinearRate = setting(5e-4, above=0.0)
+    train_freq: int | tuple[int, Literal["step", "episode"]] = setting(1, at_least=1)
+    gradient_steps: int = setting(1, at_least=-1, at_most=1_000_000)
+    skill_kl_target: float = setting(5.0, at_least=0.0)
+    skill_kl_multiplier: float | None = setting(None, above=0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkillPriorSACSettings(AgentSettings, PolicySettings):
+    """
+    Everything that ``SkillPriorSAC`` learns with.
+
+    :param task_latent_dim: E of the meta-policy that this agent comes from; 0 for none
+    """
+
+    task_latent_dim: int = setting(0, at_least=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptationSettings(AgentSettings, PolicySettings):
+    """
+    How an agent adapts to a task (Section 4.3). Networks are those of the meta-policy where there is one.
 
     :param n_episodes: episodes in all, the exploring ones included
-    :param n_exploration_episodes: episodes with the meta-policy before the task latent is fixed; 0 without one
+    :param n_exploration_episodes: episodes with the meta-policy before the task latent is fixed; none without one
     :param exploration: "prior": e from N(0, I) (the paper); "aggregate": from a Gaussian around the training tasks'
-        latents; "posterior": "aggregate" until something was paid, and from then on q(e | what was seen so far)
+        latents; "posterior": "aggregate" until something was rewarded, and from then on q(e | what was seen so far)
     :param exploration_spread: factor on the standard deviation of "aggregate"
     :param exploration_latent_skills: skills after which an exploring episode draws another e; None: never (the paper)
     :param context_size: context rows shown to the task encoder; None for all of them (the paper)
-    :param context_reward_rows: with ``context_size``, at most so many paid rows among them
+    :param context_reward_rows: with ``context_size``, at most so many rewarded rows among them
     :param reuse_exploration: start the replay buffer with the exploring episodes. Note: it starts empty in the paper
     :param initial_updates: updates on them before the first fine-tuning episode
-    :param updates_per_skill: updates for each skill executed
-    :param net_arch: hidden sizes of actor and critics without a meta-policy
-    :param learning_rate: of actor and critics
-    :param batch_size: transitions per update
-    :param buffer_size: skills kept
-    :param tau: step of the target critics
-    :param gamma: discount per skill. ``adapt`` takes this and the next two from the model, where they are not given
-    :param gamma_per_env_step: take ``gamma`` per env step: a skill of k env steps counts gamma^k
-    :param handle_timeout_termination: value what would follow a time limit, as if the episode went on (SB3's name);
-        False takes the limit for an end, so that what comes late is worth less
-    :param n_steps: skills that a transition spans at most. Note: the paper has 1
-    :param skill_kl_target: budget of KL(policy || skill prior) in nats
-    :param skill_kl_multiplier: its multiplier at the start; None takes the meta-trained one
-    :param multiplier_learning_rate: step of dual descent on the logarithm of the multiplier
-    :param multipliers_only_grow: never lower the multiplier (the paper)
-    :param kl_clip: bound of the KL in the Bellman target, nats
     :raises SettingsError: for values that contradict each other
     """
 
-    n_episodes: int = 205
-    n_exploration_episodes: int = 20
-    exploration: str = "posterior"
-    exploration_spread: float = 1.5
-    exploration_latent_skills: int | None = 50
-    context_size: int | None = 256
-    context_reward_rows: int = 8
+    n_episodes: int = setting(205, at_least=1)
+    n_exploration_episodes: int = setting(20, at_least=0)
+    exploration: str = setting("posterior", one_of=EXPLORATION)
+    exploration_spread: float = setting(1.5, at_least=0.0)
+    exploration_latent_skills: int | None = setting(50, at_least=1)
+    context_size: int | None = setting(256, at_least=1)
+    context_reward_rows: int = setting(32, at_least=0)
     reuse_exploration: bool = True
-    initial_updates: int = 200
-    updates_per_skill: float = 0.5
-    net_arch: tuple[int, ...] = (128, 128, 128)
-    learning_rate: float = 5e-4
-    batch_size: int = 128
-    buffer_size: int = 20_000
-    tau: float = 0.01
-    gamma: float = 0.99
-    gamma_per_env_step: bool = False
-    handle_timeout_termination: bool = True
-    n_steps: int = 4
-    skill_kl_target: float = 1.0
-    skill_kl_multiplier: float | None = None
-    multiplier_learning_rate: float = 3e-3
-    multipliers_only_grow: bool = False
-    kl_clip: float = 5.0
+    initial_updates: int = setting(200, at_least=0, at_most=10_000_000)
 
-    def __post_init__(self) -> None:
-        if self.exploration not in EXPLORATION:
-            raise SettingsError(f"exploration is {self.exploration!r}: expected one of {', '.join(EXPLORATION)}.")
-        if not 0 <= self.n_exploration_episodes <= self.n_episodes or self.n_episodes < 1:
+    def check(self) -> None:
+        if self.n_exploration_episodes > self.n_episodes:
             raise SettingsError(
                 f"{self.n_exploration_episodes} exploring episodes of {self.n_episodes}: "
                 "expected a number from 0 to all of them."
             )
-        for name in ("batch_size", "buffer_size", "n_steps"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}: expected at least 1.")
-        if self.skill_kl_multiplier is not None and not self.skill_kl_multiplier > 0:
-            raise SettingsError(f"skill_kl_multiplier is {self.skill_kl_multiplier}: expected more than 0.")
+        if isinstance(self.train_freq, tuple):
+            raise SettingsError(f"train_freq is {self.train_freq}: adaptation expects a number of skills.")
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """
+        Settings by name; ``updates_per_skill`` (an earlier name, such as 0.5) becomes ``train_freq`` and
+        ``gradient_steps`` (2 and 1).
+
+        :raises SettingsError: for a name that there is not, with those that there are
+        """
+        values = dict(values)
+        share = values.pop("updates_per_skill", None)
+        if share is not None:
+            if isinstance(share, bool) or not isinstance(share, int | float) or not 0.0 <= share <= 1e4:
+                raise SettingsError(f"updates_per_skill is {share!r}: expected a number from 0 to 10000.")
+            exact = Fraction(share).limit_denominator(1000)
+            values |= {"train_freq": exact.denominator, "gradient_steps": exact.numerator}
+        return super().of(values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetaTrainingSettings(LearnerSettings, MetaPolicySettings):
+    """
+    Everything that ``SkillPriorPEARL`` learns with (Section 4.2). Pairs are (prior-sized, posterior-sized).
+
+    :param context_buffer_size: skills kept per task for contexts; exploration episodes only
+    :param gradient_steps: updates per meta-iteration; -1 for the published 256 * skills lived / (tasks * batch_size)
+    :param hindsight: store an episode also for each other training task that would have rewarded it, cut where that
+        task ends; None does so where the tasks have ``rewards``. Note: not in the paper; it uses the training tasks'
+        reward functions only (Packer et al., 2021; Wan et al., 2022)
+    :param exploration: source of an exploring episode's latent: "prior" is N(0, I) (the paper), "aggregate" a Gaussian
+        fitted to the training tasks' latents. Note: most of N(0, I) is like no task, and explores little
+    :param exploration_spread: factor on the standard deviation of "aggregate"
+    :param exploration_latent_skills: skills after which an exploring episode draws another; None keeps one (the paper)
+    :param context_sizes: rows of a context
+    :param context_reward_rows: 0 draws contexts uniformly (the paper); otherwise a posterior-sized context is a stretch
+        of random length with at most so many rewarded rows, so that rare successes are seen
+    :param tasks_per_update: tasks of each group
+    :param skill_kl_targets: budgets of KL(policy || skill prior), nats
+    :param skill_kl_multipliers: their multipliers at the start
+    :param latent_kl_targets: budgets of KL(q(e | c) || N(0, I)), nats
+    :param latent_kl_multipliers: their multipliers at the start; the posterior-sized group has one per task
+    """
+
+    context_buffer_size: int = setting(20_000, at_least=1, at_most=100_000_000)
+    gradient_steps: int = setting(300, at_least=-1, at_most=10_000_000)
+    hindsight: bool | None = None
+    exploration: str = setting("aggregate", one_of=EXPLORATION[:2])
+    exploration_spread: float = setting(1.5, at_least=0.0)
+    exploration_latent_skills: int | None = setting(50, at_least=1)
+    context_sizes: tuple[int, int] = setting((4, 256), at_least=1)
+    context_reward_rows: int = setting(32, at_least=0)
+    tasks_per_update: tuple[int, int] = setting((2, 14), at_least=1)
+    skill_kl_targets: tuple[float, float] = setting((0.5, 5.0), at_least=0.0)
+    skill_kl_multipliers: tuple[float, float] = setting((0.03, 0.03), above=0.0)
+    latent_kl_targets: tuple[float, float] = setting((1.0, 10.0), at_least=0.0)
+    latent_kl_multipliers: tuple[float, float] = setting((1e-5, 3e-6), above=0.0)

@@ -4,194 +4,83 @@
 From scratch it is SPiRL; initialised from a meta-policy and conditioned on its task latent, SiMPL's adaptation phase.
 """
 
-import math
+import warnings
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch as th
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
-from stable_baselines3.common.utils import polyak_update
+from stable_baselines3.common.vec_env import VecEnv
 
-from simpl_sb3 import functional
 from simpl_sb3.algorithms.base import SkillAlgorithm
 from simpl_sb3.algorithms.policies import SkillPriorPolicy
-from simpl_sb3.errors import SettingsError
-from simpl_sb3.experience.buffer import TaskBatch, TaskReplayBuffer
-
-Optimizers = dict[str, th.optim.Optimizer]
-
-
-def make_optimizers(policy: SkillPriorPolicy, learning_rate: float, multiplier_learning_rate: float) -> Optimizers:
-    """One optimiser each for actors, critics, and multipliers of all agents."""
-    return {
-        "actor": th.optim.Adam(policy.actor.parameters(), lr=learning_rate, fused=True),
-        "critic": th.optim.Adam(policy.critics.parameters(), lr=learning_rate, fused=True),
-        "multipliers": th.optim.Adam([policy.log_multiplier], lr=multiplier_learning_rate),
-    }
-
-
-def update_agents(
-    policy: SkillPriorPolicy,
-    optimizers: Optimizers,
-    batch: TaskBatch,
-    *,
-    skill_kl_target: float,
-    kl_clip: float,
-    tau: float,
-    multipliers_only_grow: bool,
-) -> dict[str, float]:
-    """
-    One update of M agents at once, each on its own part of the batch: critics, actor, multiplier, target critics.
-
-    :param batch: tensors (M, B, ...)
-    :return: metrics, mean over the agents
-    """
-    e = policy.task_latent.unsqueeze(1).expand(-1, batch.rewards.shape[1], -1) if policy.task_latent_dim else None
-    multiplier = policy.log_multiplier.detach().exp()  # (M, 1)
-
-    critic_loss = policy.critic_loss(batch, e, multiplier, kl_clip)
-    _step(optimizers["critic"], critic_loss)
-
-    actor_loss, kl = policy.actor_loss(batch.observations, e, multiplier)
-    _step(optimizers["actor"], actor_loss)
-
-    mean_kl = kl.mean(dim=1, keepdim=True)  # (M, 1)
-    optimizers["multipliers"].zero_grad()
-    functional.multiplier_loss(policy.log_multiplier.exp(), mean_kl, skill_kl_target).backward()
-    if multipliers_only_grow:
-        assert policy.log_multiplier.grad is not None
-        policy.log_multiplier.grad.clamp_(max=0.0)
-    optimizers["multipliers"].step()
-
-    polyak_update(policy.critics.parameters(), policy.critics_target.parameters(), tau)
-    losses = {"critic_loss": critic_loss.item(), "actor_loss": actor_loss.item()}
-    means = {"skill_kl": mean_kl.mean().item(), "skill_multiplier": multiplier.mean().item()}
-    return {name: value / policy.n_agents for name, value in losses.items()} | means
-
-
-def _step(optimizer: th.optim.Optimizer, loss: th.Tensor) -> None:
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
+from simpl_sb3.algorithms.settings import INITIAL_MULTIPLIER, PolicySettings, SkillPriorSACSettings
+from simpl_sb3.algorithms.updates import AgentLearner
+from simpl_sb3.experience.buffer import TaskReplayBuffer
 
 
 class SkillPriorSAC(SkillAlgorithm):
     """
     SPiRL (Pertsch et al., 2020): SAC over skills, its entropy replaced by the KL to the skill prior.
 
-    :param policy: "MlpPolicy" or a subclass of ``SkillPriorPolicy``
-    :param env: ``SkillActionWrapper`` or ``SkillVecEnv``; ``total_timesteps`` counts skills
-    :param learning_rate: of actor and critics
-    :param buffer_size: skills kept, per environment
-    :param batch_size: transitions per update
-    :param tau: step of the target critics towards the critics
-    :param gamma: discount per skill
-    :param gamma_per_env_step: take ``gamma`` per env step: a skill of k env steps counts gamma^k
-    :param handle_timeout_termination: value what would follow a time limit, as if the episode went on (SB3's name);
-        False takes the limit for an end, so that what comes late is worth less
-    :param train_freq: vec-env steps between two rounds of updates
-    :param gradient_steps: updates per round
-    :param n_steps: skills that a transition spans at most. Note: the paper has 1
-    :param net_arch: hidden sizes of actor and critics
-    :param task_latent_dim: E of the meta-policy that this agent comes from; 0 for none
-    :param skill_kl_target: budget of KL(policy || skill prior) in nats
-    :param skill_kl_multiplier: its multiplier at the start
-    :param multiplier_learning_rate: step of dual descent on the logarithm of the multiplier
-    :param multipliers_only_grow: never lower the multiplier (the paper)
-    :param kl_clip: bound of the KL in the Bellman target, nats
-    :raises EnvironmentSpecError: for an environment without skills
+    ``total_timesteps`` counts skills. Settings are those of ``SkillPriorSACSettings``; other parameters as in
+    ``SkillAlgorithm``.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"MlpPolicy": SkillPriorPolicy}
+    settings_class = SkillPriorSACSettings
+    policy_settings_class = PolicySettings
+    base_policy_class = SkillPriorPolicy
     policy: SkillPriorPolicy
+    learner: AgentLearner
+    config: SkillPriorSACSettings
 
-    def __init__(
-        self,
-        policy: str | type[SkillPriorPolicy] = "MlpPolicy",
-        env: GymEnv | str | None = None,
-        learning_rate: float = 3e-4,
-        buffer_size: int = 20_000,
-        batch_size: int = 256,
-        tau: float = 0.005,
-        gamma: float = 0.99,
-        gamma_per_env_step: bool = False,
-        handle_timeout_termination: bool = True,
-        train_freq: int = 1,
-        gradient_steps: int = 1,
-        n_steps: int = 1,
-        net_arch: tuple[int, ...] = (128, 128, 128),
-        task_latent_dim: int = 0,
-        skill_kl_target: float = 1.0,
-        skill_kl_multiplier: float = 0.05,
-        multiplier_learning_rate: float = 3e-4,
-        multipliers_only_grow: bool = True,
-        kl_clip: float = 10.0,
-        tensorboard_log: str | None = None,
-        verbose: int = 0,
-        seed: int | None = None,
-        device: th.device | str = "auto",
-        _init_setup_model: bool = True,
-    ) -> None:
-        super().__init__(
-            policy,
-            env,  # type: ignore[arg-type]
-            learning_rate,
-            buffer_size=buffer_size,
-            learning_starts=0,
-            batch_size=batch_size,
-            tau=tau,
-            gamma=gamma,
-            train_freq=tuple(train_freq) if isinstance(train_freq, list) else train_freq,  # a list from a file
-            gradient_steps=gradient_steps,
-            n_steps=n_steps,
-            tensorboard_log=tensorboard_log,
-            verbose=verbose,
-            seed=seed,
-            device=device,
-            sde_support=False,
-            support_multi_env=True,
-        )
-        self.gamma_per_env_step, self.handle_timeout_termination = gamma_per_env_step, handle_timeout_termination
-        self.net_arch, self.task_latent_dim = tuple(net_arch), task_latent_dim
-        self.skill_kl_target, self.skill_kl_multiplier = skill_kl_target, skill_kl_multiplier
-        self.multiplier_learning_rate, self.multipliers_only_grow = multiplier_learning_rate, multipliers_only_grow
-        self.kl_clip = kl_clip
-        if _init_setup_model:
-            self._setup_model()
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.task: Any = None  # the task of an adapted agent, where it is known as an object
+        self.task_name: str | None = None  # its name, which a file keeps
+        super().__init__(*args, **kwargs)
 
     def _setup_model(self) -> None:
         self.set_random_seed(self.seed)
         if self.env is not None:
-            self.skills = self._find_skills()
+            self.skills = self._find_skills(self.env)
         self.build()
 
     def build(self) -> None:
-        """Buffer, policy and optimisers, from spaces and skills that are known."""
+        """Buffer, policy and learner, from spaces and skills that are known."""
         self._setup_lr_schedule()
-        self._convert_train_freq()
-        dims = self.skills.observation_space.shape[0], self.skills.skill_dim
+        config = self.config
         self.replay_buffer = TaskReplayBuffer(
-            self.n_envs, self.buffer_size, *dims, self.seed, self.device, self.handle_timeout_termination
+            self.n_envs,
+            config.buffer_size,
+            self.skills.observation_space.shape[0],
+            self.skills.skill_dim,
+            self.seed,
+            self.device,
+            config.handle_timeout_termination,
         )
-        self.policy = self.policy_class(  # type: ignore[assignment]
+        self.policy = self._make_policy().to(self.device)
+        multiplier = INITIAL_MULTIPLIER if config.skill_kl_multiplier is None else config.skill_kl_multiplier
+        self.learner = AgentLearner(self.policy, config, config.skill_kl_target, multiplier)
+
+    def _make_policy(self) -> SkillPriorPolicy:
+        return self.policy_class(  # type: ignore[return-value]
             self.observation_space,
             self.action_space,
-            self.lr_schedule,
-            skill_settings=self.skills.settings,
-            net_arch=self.net_arch,
-            task_latent_dim=self.task_latent_dim,
-        ).to(self.device)
-        self.policy.skills.load_state_dict(self.skills.state_dict())
-        with th.no_grad():
-            self.policy.log_multiplier.fill_(math.log(self.skill_kl_multiplier))
-        self.optimizers = make_optimizers(self.policy, self.lr_schedule(1), self.multiplier_learning_rate)
+            skills=self.skills,
+            task_latent_dim=self.config.task_latent_dim,
+            **self.policy_kwargs,
+        )
+
+    # ------------------------------------------------------------ learning
 
     def learn(
         self,
         total_timesteps: int = 20_000,
         callback: MaybeCallback = None,
-        log_interval: int = 4,
+        log_interval: int | None = 4,
         tb_log_name: str = "SkillPriorSAC",
         reset_num_timesteps: bool = True,
         progress_bar: bool = False,
@@ -199,66 +88,114 @@ class SkillPriorSAC(SkillAlgorithm):
         """
         As in SB3, but for the clock.
 
-        :param total_timesteps: skills (not env steps) to live through
+        :param total_timesteps: skills (not env steps) to collect
+        :param log_interval: episodes between two prints of the metrics
         """
-        if self.env is None:
-            raise SettingsError("This model has no environment: give one to load(path, env=...), or call set_env.")
         if reset_num_timesteps or self._last_obs is None:  # SB3 then resets the environments
             self.replay_buffer.end_episodes()
-        return super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
+        return self._learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
 
-    def _sample_action(
-        self, learning_starts: int, action_noise: Any = None, n_envs: int = 1
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Skills as they are: the policy's from the first step on (it starts as the skill prior), never rescaled."""
-        z, _ = self.predict(self._last_obs, deterministic=False)  # type: ignore[arg-type]
-        return z, z
+    def _collect(self, callback: BaseCallback, log_interval: int | None, total_timesteps: int) -> bool:
+        """``train_freq`` vec-env steps, or episodes, with skills of the policy."""
+        assert self.env is not None
+        env, frequency = self.env, self.config.train_freq
+        wanted, unit = frequency if isinstance(frequency, tuple) else (frequency, "step")
+        callback.on_rollout_start()
+        done = self._round_skills = 0
+        while done < wanted and (unit == "episode" or self.num_timesteps < total_timesteps):
+            z, _ = self.predict(self._last_obs, deterministic=False)  # type: ignore[arg-type]
+            new_obs, rewards, dones, infos = env.step(z)
+            self.num_timesteps += env.num_envs
+            self._round_skills += env.num_envs
+            callback.update_locals(locals())
+            if not callback.on_step():
+                return False
+            self._update_info_buffer(infos, dones)
+            self._store(z, new_obs, rewards, dones, infos)  # type: ignore[arg-type]
+            self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
+            done += 1 if unit == "step" else int(dones.sum())
+            for _ in range(int(dones.sum())):
+                self._episode_num += 1
+                if log_interval is not None and self._episode_num % log_interval == 0:
+                    self.dump_logs()
+        callback.on_rollout_end()
+        return True
 
-    def _store_transition(  # type: ignore[override]
-        self,
-        replay_buffer: TaskReplayBuffer,
-        buffer_action: np.ndarray,
-        new_obs: np.ndarray,
-        reward: np.ndarray,
-        dones: np.ndarray,
-        infos: list[dict[str, Any]],
+    def _store(
+        self, z: np.ndarray, new_obs: np.ndarray, rewards: np.ndarray, dones: np.ndarray, infos: list[dict[str, Any]]
     ) -> None:
         after = np.array(new_obs, np.float32)
         for i in np.flatnonzero(dones):
             after[i] = infos[i]["terminal_observation"]
         truncated = np.array([info.get("TimeLimit.truncated", False) for info in infos])
+        steps = np.array([info["skill_steps"] for info in infos])
         rows = {
             "observations": self._last_obs,
-            "actions": buffer_action,
-            "rewards": reward,
+            "actions": z,
+            "rewards": rewards,
             "terminated": dones & ~truncated,
             "next_observations": after,
-            "skill_steps": np.array([info["skill_steps"] for info in infos]),
+            "skill_steps": steps,
             "truncated": dones & truncated,
         }
-        replay_buffer.add(np.arange(self.n_envs), rows, dones)
+        self.replay_buffer.add(np.arange(self.n_envs), rows, dones)
         self._last_obs = new_obs
 
+    def _n_due(self) -> int:
+        """``gradient_steps``, or with -1 as many as skills lived in the round."""
+        return self.config.gradient_steps if self.config.gradient_steps >= 0 else self._round_skills
+
     def train(self, gradient_steps: int, batch_size: int) -> None:
-        """``gradient_steps`` updates on transitions drawn evenly from all environments."""
+        """``gradient_steps`` updates on transitions drawn evenly from all environments; metrics are their means."""
         self.policy.set_training_mode(True)
-        self._update_learning_rate([self.optimizers["actor"], self.optimizers["critic"]])
-        metrics: dict[str, float] = {}
+        self._update_learning_rate(list(self.learner.optimizers.values()))
+        metrics: list[dict[str, float]] = []
+        everyone, per_env = np.arange(self.n_envs), max(1, batch_size // self.n_envs)
         for _ in range(gradient_steps):
-            per_env = max(1, batch_size // self.n_envs)
             batch = self.replay_buffer.sample(
-                np.arange(self.n_envs), per_env, self.gamma, self.n_steps, self.gamma_per_env_step
+                everyone, per_env, self.config.gamma, self.config.n_steps, self.config.gamma_per_env_step
             )
-            metrics = update_agents(
-                self.policy,
-                self.optimizers,
-                batch.as_one(),
-                skill_kl_target=self.skill_kl_target,
-                kl_clip=self.kl_clip,
-                tau=self.tau,
-                multipliers_only_grow=self.multipliers_only_grow,
-            )
+            metrics.append(self.learner.update_agents(batch.as_one()))
         self._n_updates += gradient_steps
-        for name, value in metrics.items():
-            self.logger.record(f"train/{name}", value)
+        for name in metrics[0]:
+            self.logger.record(f"train/{name}", float(np.mean([values[name] for values in metrics])))
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+
+    # ------------------------------------------------------------ the task of an adapted agent
+
+    def _extra_state(self) -> dict[str, Any]:
+        return {"task": self.task_name}
+
+    def _load_extra_state(self, data: dict[str, Any]) -> None:
+        self.task_name = None if data.get("task") is None else str(data["task"])
+
+    def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
+        """
+        As in SB3. An adapted agent gives the environment its task, or warns where the environment does not know it.
+        """
+        wrapped = self._wrap_env(env, self.verbose)
+        super().set_env(wrapped, force_reset)
+        if self.task_name is not None:
+            self._give_task(wrapped)
+
+    def _give_task(self, env: VecEnv) -> None:
+        task = self.task
+        if task is None:
+            known = [task for name in ("test_tasks", "train_tasks") for task in _attribute(env, name)]
+            task = next((task for task in known if getattr(task, "name", None) == self.task_name), None)
+        if task is None:
+            warnings.warn(
+                f"This agent adapted to the task {self.task_name}, which the environment does not list: "
+                "call env.env_method('set_task', task) before it acts.",
+                stacklevel=3,
+            )
+            return
+        env.env_method("set_task", task)
+
+
+def _attribute(env: VecEnv, name: str) -> Sequence[Any]:
+    """The first environment's attribute, or nothing where there is none."""
+    try:
+        return env.get_attr(name)[0] or ()
+    except AttributeError:
+        return ()

@@ -5,10 +5,7 @@ No environment is ever built from a dataset's own spec: its entry point is code.
 """
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +17,13 @@ from minari import MinariDataset
 from minari.data_collector import EpisodeBuffer
 from minari.dataset.minari_dataset import parse_dataset_id
 from minari.dataset.minari_storage import MinariStorage
-from minari.namespace import create_namespace, list_local_namespaces
+from minari.namespace import NAMESPACE_METADATA_FILENAME, namespace_hierarchy
 from minari.storage import get_dataset_path
 from tqdm import tqdm
 
-from simpl_sb3.demonstrations.windows import DemonstrationDataset, Episode, WindowBatch, check_space, spaces_match
+from simpl_sb3.demonstrations.windows import DemonstrationDataset, Episode, WindowBatch, check_actions, check_space
 from simpl_sb3.errors import DatasetError
+from simpl_sb3.files import replace_folder, write_atomically
 
 __all__ = [
     "DemonstrationDataset",
@@ -35,47 +33,68 @@ __all__ = [
     "load_minari",
     "open_minari",
     "read_settings",
-    "spaces_match",
     "write_minari",
 ]
 
 SETTINGS_KEY = "simpl_settings"
+OBSERVATION_KEY = "simpl_observation_key"  # which part of the environment's Dict observations the dataset holds
+ENV_SETTING = "env"  # the setting that names the environment
 
 # ---------------------------------------------------------------- reading
 
 
-def load_minari(dataset: str | MinariDataset, horizon: int, observation_key: str | None = None) -> DemonstrationDataset:
+def load_minari(
+    dataset: str | MinariDataset,
+    horizon: int,
+    observation_key: str | None = None,
+    *,
+    root: str | Path | None = None,
+) -> DemonstrationDataset:
     """
     Reads a Minari dataset into flat arrays. Rewards and task labels are not read; no environment is built.
 
     :param dataset: Minari id of a dataset on this machine, or an open dataset
     :param horizon: H, env steps; shorter episodes are skipped and counted
     :param observation_key: which part of Dict observations to read
+    :param root: folder that holds the datasets; Minari's own by default
     :return: the demonstrations
-    :raises DatasetError: when it is missing, unreadable, without a long enough episode, holds NaN or wrong lengths,
-        or its spaces are no Boxes
+    :raises DatasetError: when it is missing, unreadable, without a long enough episode, holds NaN, absurdly large
+        numbers, actions far outside its action space or wrong lengths, or its spaces are no Boxes
     """
+    if isinstance(horizon, bool) or not hasattr(horizon, "__index__") or horizon < 1:
+        raise DatasetError(f"horizon is {horizon!r}, expected a whole number of env steps of at least 1")
     if isinstance(dataset, str):
-        dataset = open_minari(dataset)
+        dataset = open_minari(dataset, root)
+    recorded = dataset.storage.metadata.get(OBSERVATION_KEY)
+    if recorded is not None and observation_key == recorded:
+        observation_key = None  # the dataset holds that part alone
     observation_space = _select_space(dataset, observation_key)
     action_space = check_space(dataset.id, "action", dataset.action_space)
     episodes = _read_episodes(dataset, observation_key, (observation_space.shape, action_space.shape))
     return DemonstrationDataset.from_episodes(
-        episodes, observation_space, action_space, horizon=horizon, id=dataset.id, observation_key=observation_key
+        episodes,
+        observation_space,
+        action_space,
+        horizon=horizon,
+        id=dataset.id,
+        observation_key=recorded if observation_key is None else observation_key,
+        env_id=_env_id(dataset),
     )
 
 
-def open_minari(dataset_id: str) -> MinariDataset:
+def open_minari(dataset_id: str, root: str | Path | None = None) -> MinariDataset:
     """
     Opens a dataset without building an environment; its episodes are not read yet.
 
     :param dataset_id: Minari id of a dataset on this machine
+    :param root: folder that holds the datasets; Minari's own by default
     :raises DatasetError: when it is missing or unreadable
     """
-    path = get_dataset_path(dataset_id) / "data"
+    path = _dataset_path(dataset_id, root) / "data"
     if not path.exists():
-        known = ", ".join(sorted(minari.list_local_datasets())) or "none"
-        raise DatasetError(f"no Minari dataset {dataset_id!r} on this machine (at {path}); here are: {known}")
+        known = "" if root is not None else ", ".join(sorted(minari.list_local_datasets())) or "none"
+        here = f"; here are: {known}" if known else ""
+        raise DatasetError(f"no Minari dataset {dataset_id!r} on this machine (at {path}){here}")
     try:
         metadata = MinariStorage.read_raw_metadata(path)
         if "observation_space" not in metadata or "action_space" not in metadata:
@@ -86,6 +105,23 @@ def open_minari(dataset_id: str) -> MinariDataset:
         if isinstance(error, DatasetError):
             raise
         raise DatasetError(f"{dataset_id}: cannot be read as a Minari dataset: {error}") from error
+
+
+def _dataset_path(dataset_id: str, root: str | Path | None) -> Path:
+    return Path(get_dataset_path(dataset_id)) if root is None else Path(root).resolve() / dataset_id
+
+
+def _env_id(dataset: MinariDataset) -> str | None:
+    """The id of the environment that was demonstrated, as Minari's spec or our settings say; None where neither do."""
+    metadata = dataset.storage.metadata
+    for text, name in ((metadata.get("env_spec"), "id"), (metadata.get(SETTINGS_KEY), ENV_SETTING)):
+        try:
+            found = json.loads(text).get(name) if isinstance(text, str) else None
+        except (ValueError, AttributeError):
+            continue
+        if isinstance(found, str) and found:
+            return found
+    return None
 
 
 def _select_space(dataset: MinariDataset, key: str | None) -> gym.spaces.Box:
@@ -133,25 +169,33 @@ def _read_arrays(dataset: MinariDataset, key: str | None) -> Iterator[tuple[np.n
         raise DatasetError(f"{dataset.id}: its data cannot be read: {error}") from error
 
 
-def read_settings(dataset_id: str) -> dict[str, Any]:
+def read_settings(dataset_id: str, root: str | Path | None = None) -> dict[str, Any]:
     """
     :param dataset_id: Minari id of a dataset on this machine
+    :param root: folder that holds the datasets; Minari's own by default
     :return: the settings that :func:`write_minari` recorded; empty for datasets that others wrote
-    :raises DatasetError: when the dataset is missing or unreadable
+    :raises DatasetError: when the dataset is missing or unreadable, or its settings are no JSON object
     """
-    settings = open_minari(dataset_id).storage.metadata.get(SETTINGS_KEY, "{}")
-    return dict(json.loads(settings))
+    text = open_minari(dataset_id, root).storage.metadata.get(SETTINGS_KEY, "{}")
+    try:
+        settings = json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        settings = None
+    if not isinstance(settings, dict):
+        raise DatasetError(f"{dataset_id}: its {SETTINGS_KEY} are no JSON object")
+    return settings
 
 
 # ---------------------------------------------------------------- writing
 
 
-def check_dataset_id_is_free(dataset_id: str, overwrite: bool = False) -> Path:
+def check_dataset_id_is_free(dataset_id: str, overwrite: bool = False, root: str | Path | None = None) -> Path:
     """
     To be called before hours of collecting.
 
     :param dataset_id: Minari id, such as "simpl/maze-planner-v0"
     :param overwrite: whether an existing dataset may be replaced
+    :param root: folder that holds the datasets; Minari's own by default
     :return: the folder where the dataset will lie
     :raises DatasetError: for a malformed id, or one that is taken
     """
@@ -159,7 +203,7 @@ def check_dataset_id_is_free(dataset_id: str, overwrite: bool = False) -> Path:
         parse_dataset_id(dataset_id)
     except (ValueError, TypeError):
         raise DatasetError(f"dataset id is {dataset_id!r}, expected (namespace/)name-v(number)") from None
-    path = Path(get_dataset_path(dataset_id))
+    path = _dataset_path(dataset_id, root)
     if path.exists() and not overwrite:
         raise DatasetError(f"dataset {dataset_id} exists at {path}; choose another id or ask to overwrite it")
     return path
@@ -168,9 +212,11 @@ def check_dataset_id_is_free(dataset_id: str, overwrite: bool = False) -> Path:
 def write_minari(
     dataset_id: str,
     episodes: Iterable[Episode],
-    observation_space: gym.spaces.Box,
-    action_space: gym.spaces.Box,
+    observation_space: gym.Space[Any],
+    action_space: gym.Space[Any],
     *,
+    root: str | Path | None = None,
+    observation_key: str | None = None,
     overwrite: bool = False,
     settings: Mapping[str, Any] | None = None,
     description: str = "",
@@ -185,10 +231,14 @@ def write_minari(
 
     :param dataset_id: Minari id, such as "simpl/maze-planner-v0"
     :param episodes: demonstrations; an exception that they raise passes through and leaves no trace of the dataset
-    :param observation_space: one-dimensional Box
-    :param action_space: one-dimensional bounded Box
+    :param observation_space: the environment's: a one-dimensional Box, or a Dict that has one at ``observation_key``
+    :param action_space: the environment's: a one-dimensional bounded Box
+    :param root: folder that holds the datasets; Minari's own by default
+    :param observation_key: which part of the environment's Dict observations the episodes hold; the dataset remembers
+        it, and so do skills that are extracted from it
     :param overwrite: replace an existing dataset, once the new one is complete
-    :param settings: how the episodes were made, JSON-able; :func:`read_settings` gives it back
+    :param settings: how the episodes were made, JSON-able; :func:`read_settings` gives it back. ``"env"`` is the id of
+        the environment, with which skills that are extracted from the dataset are used
     :param description: text for people
     :param algorithm_name: what produced the actions
     :param author: as Minari asks for it
@@ -198,23 +248,37 @@ def write_minari(
     :return: the dataset's folder
     :raises DatasetError: for an id that is taken, spaces or episodes that do not fit, or no episode at all
     """
-    path = check_dataset_id_is_free(dataset_id, overwrite)
-    check_space(dataset_id, "observation", observation_space)
-    check_space(dataset_id, "action", action_space)
+    path = check_dataset_id_is_free(dataset_id, overwrite, root)
+    observations, key = _written_space(dataset_id, observation_space, observation_key)
+    actions = check_space(dataset_id, "action", action_space)
     texts = {"description": description, "algorithm_name": algorithm_name, "code_permalink": code_permalink}
     metadata: dict[str, Any] = {"dataset_id": dataset_id, "minari_version": minari.__version__}
     metadata |= {name: text for name, text in texts.items() if text}
     metadata |= {"author": {author}} if author else {}
+    metadata |= {OBSERVATION_KEY: key} if key is not None else {}
     metadata[SETTINGS_KEY] = json.dumps(dict(settings or {}))
     shown = tqdm(episodes, total=n_episodes, unit="episode", disable=not progress_bar)
-    with _replacing(path, overwrite) as folder:
-        storage = MinariStorage.new(folder / "data", observation_space, action_space)
-        storage.update_metadata(metadata)
-        storage.update_episodes(_to_buffers(shown, dataset_id, observation_space, action_space))
-        if not storage.total_episodes:
-            raise DatasetError(f"{dataset_id}: there was no episode to write")
-    _register_namespace(dataset_id)
+    try:
+        with replace_folder(path, overwrite=overwrite, root=_dataset_path("", root)) as folder:
+            storage = MinariStorage.new(folder / "data", observations, actions)
+            storage.update_metadata(metadata)
+            storage.update_episodes(_to_buffers(shown, dataset_id, observations, actions))
+            if not storage.total_episodes:
+                raise DatasetError(f"{dataset_id}: there was no episode to write")
+    except FileExistsError as error:
+        raise DatasetError(f"{dataset_id}: {error}") from None
+    _register_namespace(dataset_id, root)
     return path
+
+
+def _written_space(dataset_id: str, space: gym.Space[Any], key: str | None) -> tuple[gym.spaces.Box, str | None]:
+    """The Box that a dataset holds, and the key that it remembers."""
+    if isinstance(space, gym.spaces.Dict):
+        if key not in space.spaces:
+            keys = ", ".join(repr(name) for name in space.spaces)
+            raise DatasetError(f"{dataset_id}: observation_key is {key!r}, expected one of {keys}")
+        space = space[key]
+    return check_space(dataset_id, "observation", space), key
 
 
 def _to_buffers(
@@ -227,6 +291,7 @@ def _to_buffers(
                 f"{dataset_id}: an episode has rows of {shapes}, "
                 f"expected {observation_space.shape} and {action_space.shape}"
             )
+        check_actions(dataset_id, episode.actions, action_space)
         no_step, last_step = np.zeros(len(episode), dtype=bool), np.arange(1, len(episode) + 1) == len(episode)
         yield EpisodeBuffer(
             observations=episode.observations.astype(observation_space.dtype),
@@ -237,26 +302,9 @@ def _to_buffers(
         )
 
 
-@contextmanager
-def _replacing(path: Path, overwrite: bool) -> Iterator[Path]:
-    """Gives a hidden folder beside ``path`` that takes its place on success, and vanishes on any failure."""
-    root = get_dataset_path()
-    folder = Path(tempfile.mkdtemp(prefix=".simpl-writing-", dir=root))
-    try:
-        new, old = folder / "new", folder / "old"
-        new.mkdir()
-        yield new
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            if not overwrite:
-                raise DatasetError(f"a dataset appeared at {path} in the meantime; it was left as it is")
-            path.rename(old)
-        new.rename(path)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _register_namespace(dataset_id: str) -> None:
-    namespace = parse_dataset_id(dataset_id)[0]
-    if namespace is not None and namespace not in list_local_namespaces():
-        create_namespace(namespace)
+def _register_namespace(dataset_id: str, root: str | Path | None) -> None:
+    """Tell Minari about the folders above a dataset, as its ``create_namespace`` does in its own root."""
+    for name in namespace_hierarchy(parse_dataset_id(dataset_id)[0]):
+        path = _dataset_path(name, root) / NAMESPACE_METADATA_FILENAME
+        if not path.exists():
+            write_atomically(path, b"{}")

@@ -19,25 +19,29 @@ import numpy as np
 
 from simpl_sb3.errors import DatasetError
 
-__all__ = ["DemonstrationDataset", "Episode", "WindowBatch", "check_space", "spaces_match"]
+__all__ = ["DemonstrationDataset", "Episode", "WindowBatch", "check_actions", "check_space"]
+
+LARGEST_NUMBER = 1e30  # squares of larger ones leave float32
+LARGEST_ACTION = 2.0  # with the action space mapped to [-1, 1]
 
 
 @dataclass(frozen=True, eq=False)
 class Episode:
     """
-    One demonstration. Checks its own shapes and that every number is finite.
+    One demonstration. Checks its own shapes, and that every number is finite and at most 1e30.
 
     :param observations: (L + 1, O) float32
     :param actions: (L, A) float32, L >= 1
-    :raises DatasetError: for other shapes, or NaN or infinite numbers
+    :raises DatasetError: for other shapes, or NaN, infinite or larger numbers
     """
 
     observations: np.ndarray
     actions: np.ndarray
 
     def __post_init__(self) -> None:
-        observations = np.asarray(self.observations, dtype=np.float32)
-        actions = np.asarray(self.actions, dtype=np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
+            observations = np.asarray(self.observations, dtype=np.float32)
+            actions = np.asarray(self.actions, dtype=np.float32)
         if observations.ndim != 2 or actions.ndim != 2 or len(actions) < 1 or len(observations) != len(actions) + 1:
             raise DatasetError(
                 f"an episode has observations {observations.shape} and actions {actions.shape}, "
@@ -47,6 +51,8 @@ class Episode:
             if not np.isfinite(array).all():
                 row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
                 raise DatasetError(f"an episode's {name} hold NaN or infinity, first at step {row}; expected numbers")
+            if np.abs(array).max() > LARGEST_NUMBER:
+                raise DatasetError(f"an episode's {name} hold numbers above {LARGEST_NUMBER:g}; expected smaller ones")
         object.__setattr__(self, "observations", observations)
         object.__setattr__(self, "actions", actions)
 
@@ -75,6 +81,7 @@ class DemonstrationDataset:
     :param id: the Minari id
     :param n_skipped: episodes left out because they are shorter than a skill
     :param observation_key: the key that was read from Dict observations, else None
+    :param env_id: id of the environment they come from, where known
     """
 
     observations: np.ndarray
@@ -85,6 +92,7 @@ class DemonstrationDataset:
     id: str
     n_skipped: int = 0
     observation_key: str | None = None
+    env_id: str | None = None
     _starts: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -100,6 +108,7 @@ class DemonstrationDataset:
                 f"{self.id}: observations and actions of shapes {shapes}, "
                 f"expected {self.observation_space.shape} and {self.action_space.shape} as in its spaces"
             )
+        check_actions(self.id, self.actions, self.action_space)
 
     @classmethod
     def from_episodes(
@@ -111,6 +120,7 @@ class DemonstrationDataset:
         horizon: int = 1,
         id: str = "episodes",
         observation_key: str | None = None,
+        env_id: str | None = None,
     ) -> "DemonstrationDataset":
         """
         Builds a dataset from episodes in memory.
@@ -121,6 +131,7 @@ class DemonstrationDataset:
         :param horizon: H, env steps
         :param id: name for messages
         :param observation_key: see the class
+        :param env_id: see the class
         :raises DatasetError: when no episode is long enough, or spaces do not fit
         """
         check_space(id, "observation", observation_space)
@@ -142,6 +153,7 @@ class DemonstrationDataset:
             id=id,
             n_skipped=len(every) - len(kept),
             observation_key=observation_key,
+            env_id=env_id,
         )
 
     @property
@@ -161,21 +173,6 @@ class DemonstrationDataset:
         """
         first, last = self.offsets[index], self.offsets[index + 1]
         return Episode(self.observations[first + index : last + index + 1], self.actions[first:last])
-
-    def check_spaces(self, observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> None:
-        """
-        :param observation_space: an environment's; a Dict's part under ``observation_key``
-        :param action_space: an environment's
-        :raises DatasetError: when they differ from this dataset's
-        """
-        if self.observation_key is not None and isinstance(observation_space, gym.spaces.Dict):
-            observation_space = observation_space.spaces.get(self.observation_key, observation_space)
-        for name, own, other in (
-            ("observation", self.observation_space, observation_space),
-            ("action", self.action_space, action_space),
-        ):
-            if not spaces_match(own, other):
-                raise DatasetError(f"{self.id}: its {name} space is {own}, but the environment's is {other}")
 
     def split(
         self, validation_fraction: float, seed: int | None = None
@@ -200,10 +197,8 @@ class DemonstrationDataset:
         episodes = [self.episode(int(index)) for index in indices]
         if not episodes:
             raise DatasetError(f"{self.id}: no episode is left, expected at least one")
-        subset = DemonstrationDataset.from_episodes(
-            episodes, self.observation_space, self.action_space, id=self.id, observation_key=self.observation_key
-        )
-        return replace(subset, n_skipped=n_skipped)
+        subset = DemonstrationDataset.from_episodes(episodes, self.observation_space, self.action_space, id=self.id)
+        return replace(subset, n_skipped=n_skipped, observation_key=self.observation_key, env_id=self.env_id)
 
     def at_least(self, horizon: int) -> "DemonstrationDataset":
         """
@@ -257,22 +252,6 @@ class DemonstrationDataset:
         return self._starts[horizon]
 
 
-def spaces_match(one: gym.Space[Any], other: gym.Space[Any]) -> bool:
-    """
-    Whether two Boxes have the same shape and bounds. The precision (float32 or float64) may differ.
-
-    :param one: a space
-    :param other: a space
-    """
-    return (
-        isinstance(one, gym.spaces.Box)
-        and isinstance(other, gym.spaces.Box)
-        and one.shape == other.shape
-        and np.array_equal(one.low.astype(np.float32), other.low.astype(np.float32))
-        and np.array_equal(one.high.astype(np.float32), other.high.astype(np.float32))
-    )
-
-
 def check_space(dataset_id: str, name: str, space: gym.Space[Any]) -> gym.spaces.Box:
     """
     :param dataset_id: for the message
@@ -288,3 +267,21 @@ def check_space(dataset_id: str, name: str, space: gym.Space[Any]) -> gym.spaces
             f"{dataset_id}: its action space is {space}, expected finite bounds, the lower below the upper"
         )
     return space
+
+
+def check_actions(dataset_id: str, actions: np.ndarray, space: gym.spaces.Box) -> None:
+    """
+    :param dataset_id: for the message
+    :param actions: (steps, A)
+    :param space: the environment's
+    :raises DatasetError: for actions outside the space by more than half of its width; what noise adds to an action at
+        the space's border is less
+    """
+    centre, scale = (space.low + space.high) / 2.0, (space.high - space.low) / 2.0
+    outside = np.abs(actions - centre) > LARGEST_ACTION * scale
+    if outside.any():
+        step, index = (int(number) for number in np.argwhere(outside)[0])
+        raise DatasetError(
+            f"{dataset_id}: action {index} is {actions[step, index]:g} at step {step}, far outside the action space "
+            f"{space}; expected the actions that the environment took"
+        )

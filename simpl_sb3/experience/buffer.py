@@ -1,12 +1,14 @@
-"""``TaskReplayBuffer``: what was lived through, kept apart by task, one row per skill."""
+"""``TaskReplayBuffer``: transitions over skills, kept apart by task, one row per skill."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import torch as th
 
+from simpl_sb3.errors import ModelFileError
 from simpl_sb3.functional import n_step_return
 
 
@@ -49,22 +51,23 @@ class SkillEpisode:
 
     def relabelled(self, task: Any) -> "SkillEpisode | None":
         """
-        The same episode as another task would have paid it, cut where that task ends.
+        The same episode as another task would have rewarded it, cut where that task ends.
 
         :param task: has ``rewards(observations) -> rewards, terminated``, a pure function of a trajectory
-        :return: None where the task would have paid nothing
+        :return: None where the task's rewards say nothing: all the same, and none above 0
         """
         if self.env_observations is None or len(self) == 0:
             return None
         rewards, terminated = task.rewards(self.env_observations)
         n_env_steps = int(np.argmax(terminated)) + 1 if terminated.any() else len(terminated)
-        if not np.any(rewards[:n_env_steps] > 0):  # what stands after the end has no meaning
+        counted = rewards[:n_env_steps]  # what stands after the end has no meaning
+        if not np.any(counted > 0) and np.ptp(counted) == 0:
             return None
         ends = np.cumsum(self.skill_steps.astype(int))
         n_skills = int(np.searchsorted(ends, n_env_steps)) + 1  # skills up to the one in which the task ends
-        paid = np.where(np.arange(len(rewards)) < n_env_steps, rewards, 0.0)
+        given = np.where(np.arange(len(rewards)) < n_env_steps, rewards, 0.0)
         cut = {name: getattr(self, name)[:n_skills].copy() for name in ROW_FIELDS}
-        cut["rewards"] = np.add.reduceat(paid, ends - self.skill_steps.astype(int))[:n_skills].astype(np.float32)
+        cut["rewards"] = np.add.reduceat(given, ends - self.skill_steps.astype(int))[:n_skills].astype(np.float32)
         cut["terminated"] = np.zeros(n_skills, np.float32)
         if terminated.any():
             cut["terminated"][-1], cut["truncated"][-1] = 1.0, 0.0
@@ -73,6 +76,7 @@ class SkillEpisode:
         return replace(self, **cut, env_observations=self.env_observations[:n_env_steps])
 
 
+ARRAYS = ("rows", "skill_steps", "ends", "truncated", "written")
 ROW_FIELDS = tuple(field.name for field in fields(SkillEpisode) if field.name != "env_observations")
 
 
@@ -229,8 +233,8 @@ class TaskReplayBuffer:
         Context rows of each task, drawn with replacement.
 
         Uniform as published, or with ``reward_rows`` balanced: a random stretch of at least N consecutive rows (so that
-        the context may hold few episodes or many), of it up to ``reward_rows`` of the rows that were paid, and others
-        to fill up.
+        the context may hold few episodes or many), of it up to ``reward_rows`` of the rewarded rows, and others to
+        fill up.
 
         :param task_indices: (T,); each must hold a row
         :param n_rows: N
@@ -259,15 +263,59 @@ class TaskReplayBuffer:
             at = self._balanced(task_index, n_rows, reward_rows, whole=True)
         return self._tensor(self.rows[at])[None]
 
-    def paid(self, task_index: int) -> bool:
-        """Whether one task's ring holds a reward."""
+    def rewarded(self, task_index: int) -> bool:
+        """Whether one task's ring holds a reward that says more than the others do."""
         start = task_index * self.capacity
-        return bool((self.rows[start : start + int(self.sizes[task_index]), self._columns["rewards"].start] > 0).any())
+        return bool(self._rewarded(np.arange(start, start + int(self.sizes[task_index]))).any())
+
+    def _rewarded(self, at: np.ndarray) -> np.ndarray:
+        """
+        Which of these rows say where the reward is: those above 0 or, where none is (each step costs something), those
+        above the median.
+        """
+        rewards = self.rows[at, self._columns["rewards"].start]
+        return rewards > 0 if (rewards > 0).any() or not len(rewards) else rewards > np.median(rewards)
 
     def take_over(self, other: "TaskReplayBuffer") -> None:
         """Begin with a copy of another buffer of the same sizes."""
-        for name in ("rows", "skill_steps", "ends", "truncated", "written"):
+        for name in ARRAYS:
             getattr(self, name)[:] = getattr(other, name)
+
+    def take_ring(self, other: "TaskReplayBuffer", task_index: int) -> None:
+        """Begin a buffer of one task with a copy of one ring of another buffer of the same capacity."""
+        for name in ARRAYS:
+            source = getattr(other, name)
+            length = len(source) // other.n_tasks
+            getattr(self, name)[:] = source[task_index * length : (task_index + 1) * length]
+
+    # ------------------------------------------------------------ state on disk
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Arrays and the generator's state, from which :meth:`take_state` continues."""
+        generator = np.array(json.dumps(self.rng.bit_generator.state))
+        return {name: getattr(self, name) for name in ARRAYS} | {"generator": generator}
+
+    def take_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """
+        Continue from :meth:`state` of a buffer of the same sizes; all is checked before anything is taken.
+
+        :raises ModelFileError: for arrays of another name, shape or kind, or numbers that are not finite
+        """
+        if set(state) != {*ARRAYS, "generator"}:
+            raise ModelFileError(f"A replay buffer holds {', '.join(ARRAYS)}: found {', '.join(sorted(state))}.")
+        for name in ARRAYS:
+            own, given = getattr(self, name), state[name]
+            if given.shape != own.shape or given.dtype != own.dtype:
+                raise ModelFileError(
+                    f"The replay buffer's {name} is {given.shape} {given.dtype}: expected {own.shape} {own.dtype}."
+                )
+            if not np.isfinite(given).all() or (name == "written" and (given < 0).any()):
+                raise ModelFileError(f"The replay buffer's {name} holds numbers out of range.")
+        generator = np.random.default_rng()
+        generator.bit_generator.state = json.loads(str(state["generator"]))
+        for name in ARRAYS:
+            getattr(self, name)[:] = state[name]
+        self.rng = generator
 
     def _balanced(self, task: int, n_rows: int, reward_rows: int, whole: bool = False) -> np.ndarray:
         """Indices (n_rows,) of a balanced context; ``whole`` takes the whole ring as the stretch."""
@@ -276,11 +324,11 @@ class TaskReplayBuffer:
         start = 0 if whole else int(self.rng.integers(0, max(1, size - length + 1)))
         ages = np.arange(start, min(start + length, size))
         stretch = task * self.capacity + (self.written[task] - 1 - ages) % self.capacity
-        paid = stretch[self.rows[stretch, self._columns["rewards"].start] > 0]
-        if len(paid) > min(reward_rows, n_rows):
-            paid = self.rng.choice(paid, min(reward_rows, n_rows), replace=False)
-        rest = self.rng.choice(stretch, n_rows - len(paid))
-        return np.concatenate([paid, rest])
+        rewarded = stretch[self._rewarded(stretch)]
+        if len(rewarded) > min(reward_rows, n_rows):
+            rewarded = self.rng.choice(rewarded, min(reward_rows, n_rows), replace=False)
+        rest = self.rng.choice(stretch, n_rows - len(rewarded))
+        return np.concatenate([rewarded, rest])
 
     def _tensor(self, array: np.ndarray) -> th.Tensor:
         return th.as_tensor(array, dtype=th.float32, device=self.device)

@@ -1,4 +1,4 @@
-"""From vec-env steps to whole episodes: each environment works off jobs, and what it lived through is kept."""
+"""From vec-env steps to whole episodes: each environment works off jobs, and its transitions are kept."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -8,13 +8,16 @@ import numpy as np
 import torch as th
 from stable_baselines3.common.vec_env import VecEnv
 
+from simpl_sb3.errors import EnvironmentSpecError
 from simpl_sb3.experience.buffer import ROW_FIELDS, SkillEpisode
+
+MAX_EPISODE_ENV_STEPS = 100_000
 
 
 @dataclass(frozen=True)
 class Job:
     """
-    One episode to live through.
+    One episode to collect.
 
     :param task: what to ask of the environment
     :param task_index: where the episode belongs
@@ -44,6 +47,7 @@ class SkillStep:
     :param rows: the row fields of ``SkillEpisode``, each (K, ...)
     :param ends: whether an episode ended, (K,)
     :param finished: the episodes that ended
+    :param rewards: of all environments, (n_envs,)
     :param infos: of all environments, as the vec env gave them
     :param dones: of all environments; never where there is no job, (n_envs,)
     """
@@ -52,14 +56,14 @@ class SkillStep:
     rows: dict[str, np.ndarray]
     ends: np.ndarray
     finished: list[FinishedEpisode]
+    rewards: np.ndarray
     infos: list[dict[str, Any]]
     dones: np.ndarray
 
 
 class EpisodeCollector:
     """
-    Lives through one episode after the other in every environment, and leaves out those without a job where the vec env
-    can.
+    Collects one episode after the other in every environment, and leaves out those without a job where the vec env can.
 
     :param env: its actions are skills
     :param act: skills (n_envs, Z) for observations (n_envs, O) and task latents (n_envs, E)
@@ -84,6 +88,7 @@ class EpisodeCollector:
         self.latents = th.zeros(env.num_envs, task_latent_dim)
         self.observations = np.zeros((env.num_envs, *env.observation_space.shape), np.float32)  # type: ignore[misc]
         self._steps: list[list[tuple[Any, ...]]] = [[] for _ in range(env.num_envs)]
+        self._env_steps = np.zeros(env.num_envs, int)  # of the episode that runs
         self.assign(range(env.num_envs))
 
     @property
@@ -118,13 +123,19 @@ class EpisodeCollector:
         rows = {name: np.asarray(column, np.float32)[indices] for name, column in zip(ROW_FIELDS, columns, strict=True)}
         for k, i in enumerate(indices):
             self._steps[i].append((*(column[k] for column in rows.values()), infos[i].get("skill_observations")))
+        self._env_steps[indices] += steps[indices]
+        if (longest := int(self._env_steps.max())) > MAX_EPISODE_ENV_STEPS:
+            raise EnvironmentSpecError(
+                f"Environment {int(self._env_steps.argmax())} has not ended its episode after {longest} env steps: "
+                "expected an end; wrap it in gymnasium.wrappers.TimeLimit(env, max_episode_steps)."
+            )
         finished = [self._finish(int(i), infos[i]) for i in indices if dones[i]]
         self.observations[indices] = np.asarray(observations)[indices]
         self._redraw(indices)
         dones = dones & self.active
         if finished:
             self.assign(np.flatnonzero(dones))
-        return SkillStep(indices, rows, dones[indices], finished, infos, dones)
+        return SkillStep(indices, rows, dones[indices], finished, rewards, infos, dones)
 
     def _redraw(self, indices: np.ndarray) -> None:
         if self.latent_skills is None:
@@ -136,7 +147,7 @@ class EpisodeCollector:
 
     def _finish(self, index: int, info: dict[str, Any]) -> FinishedEpisode:
         *columns, env_observations = zip(*self._steps[index], strict=True)
-        self._steps[index] = []
+        self._steps[index], self._env_steps[index] = [], 0
         known = all(part is not None for part in env_observations)
         rows = {name: np.asarray(column, np.float32) for name, column in zip(ROW_FIELDS, columns, strict=True)}
         episode = SkillEpisode(**rows, env_observations=np.concatenate(env_observations) if known else None)

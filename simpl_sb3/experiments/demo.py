@@ -1,30 +1,37 @@
-"""``simpl-sb3 demo``: an agent adapts to unseen tasks, from the trained artefacts that come along or from nothing."""
+"""``simpl-sb3 demo``: agents adapt to unseen tasks, from the trained artefacts that come along or from nothing."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 from tqdm import tqdm
 
-from simpl_sb3.algorithms.settings import AdaptationSettings
 from simpl_sb3.errors import SettingsError
-from simpl_sb3.experiments import stages
+from simpl_sb3.experiments.adapting import last_success
 from simpl_sb3.experiments.filming import film_beside, has_camera
-from simpl_sb3.experiments.presets import PRETRAINED, Preset, preset
-from simpl_sb3.experiments.run_folder import new_folder
+from simpl_sb3.experiments.presets import PRETRAINED
+from simpl_sb3.experiments.reporting import known_facts
+from simpl_sb3.experiments.run_folder import check_writable
+from simpl_sb3.experiments.stage import RunOptions, Stage
+from simpl_sb3.experiments.stages import (
+    Experiment,
+    adapt_stage,
+    collect_stage,
+    extract_stage,
+    meta_train_stage,
+    run_stage,
+)
+from simpl_sb3.methods import ARTEFACTS, METHODS, Method
 from simpl_sb3.report import make_report
+from simpl_sb3.results.rows import read_results
 
-DEMO_PRESETS = {"maze": "maze-fast", "kitchen": "kitchen-fast"}
-DEMO_EPISODES = {"maze": 60, "kitchen": 40}
-"""Per task: minutes, not an hour. An episode in the kitchen takes longer to simulate."""
-FILMED = ("kitchen",)
-"""Environments whose demo ends with a film; the maze has its paths."""
-SOURCES = {"simpl": "model.zip", "spirl": "skills.safetensors"}
+__all__ = ["demo"]
 
 
 def demo(
-    env: Literal["maze", "kitchen"] = "maze",
+    domain: str | None = None,
+    *,
+    preset: str | None = None,
     from_scratch: bool = False,
     output: Path = Path("simpl-demo"),
     n_episodes: int | None = None,
@@ -32,96 +39,124 @@ def demo(
     overwrite: bool = False,
     seed: int = 0,
     device: str = "auto",
+    progress_bar: bool = True,
 ) -> None:
     """
-    Adapt to tasks that no training saw, and end with numbers and pictures; in the kitchen, with a film as well.
+    Adapt to tasks that no training saw, and end with numbers and pictures; where the domain says so, with a film.
 
-    :param env: which domain
-    :param from_scratch: make everything first: demonstrations, skills, meta-training (on two cores about half an hour
-        in the maze, longer in the kitchen)
+    :param domain: name, import path or file; the preset's by default
+    :param preset: settings by name; the domain's own by default
+    :param from_scratch: make everything first: demonstrations, skills, meta-training
     :param output: folder to make
-    :param n_episodes: episodes per task, the 20 that explore included; 60 in the maze, 40 in the kitchen by default
+    :param n_episodes: episodes per task, those that explore included; None takes the preset's ``demo_episodes``
     :param spirl: also learn the same tasks without meta-training, for comparison
     :param overwrite: replace an earlier demo
     :param seed: of everything random
     :param device: torch device, such as cpu or cuda
+    :param progress_bar: show one
     """
-    chosen = preset(DEMO_PRESETS[env])
-    folder = new_folder(output, overwrite)
     started = time.perf_counter()
-    number = DEMO_EPISODES[env] if n_episodes is None else n_episodes
-    methods = {"simpl": chosen.adapt} | ({"spirl": chosen.spirl} if spirl else {})
-    asked = {method: {**settings, "n_episodes": number} for method, settings in methods.items()}
-    for settings in asked.values():
-        AdaptationSettings(**settings)  # refuses what contradicts itself before half an hour of training
-    filmed = env in FILMED and has_camera(chosen.env_id)
-    trained = folder / "trained" if from_scratch else PRETRAINED / chosen.name
+    experiment = Experiment.find(domain, preset)
+    _check_folder(output, overwrite)
+    options = RunOptions(overwrite=overwrite, device=device, progress_bar=progress_bar)
+    number = experiment.preset.demo_episodes if n_episodes is None else n_episodes
+    sources = _trained_files(experiment, output if from_scratch else None)
+    methods = [METHODS["simpl"], *([METHODS["spirl"]] if spirl else [])]
+    # all settings are checked before half an hour of training
+    stages = [_adaptation(experiment, method, sources, output, number, seed) for method in methods]
+    filmed = experiment.domain.film_demo and has_camera(experiment.domain.env_id)
     if from_scratch:
-        _train(chosen, trained, seed, device, overwrite)
+        _train(experiment, output / "trained", seed, options)
     else:
-        _check_trained(trained, [SOURCES[method] for method in methods])
-        tqdm.write(f"Using the meta-trained model and the skills that come along ({chosen.name}).")
-    results, films = [folder / f"{method}.csv" for method in methods], []
-    for method, rows in zip(methods, results, strict=True):
-        tqdm.write(f"{method}: {number} episodes on each of the {chosen.test_tasks} tasks, which no training saw ...")
-        agents = stages.adapt(
-            chosen,
-            trained / SOURCES[method],
-            rows,
-            asked[method],
-            method=method,
-            test_tasks=chosen.test_tasks,
-            n_agents=1,
-            seed=seed,
-            device=device,
-            overwrite=overwrite,
-            progress_bar=True,
-            variant="demo",
-        )
-        if filmed and method == "simpl":
+        _check_trained([sources[method.needs] for method in methods])
+        tqdm.write(f"Using the meta-trained model and the skills that come along ({experiment.preset.name}).")
+    films = []
+    for method, stage in zip(methods, stages, strict=True):
+        rows = Path(stage.output)
+        shown = f"{number} episodes on each of the {stage.settings['tasks']} tasks, which no training saw"
+        tqdm.write(f"{method.label}: {shown} ...")
+        agents = run_stage(stage, options)
+        (file,) = read_results(rows)
+        tqdm.write(f"{method.label}: {last_success(file.rows)}")
+        if filmed and method.name == "simpl":
             tqdm.write("Filming the agent that succeeds most ...")
-            films.append(film_beside(rows, agents, chosen.env_id, ", which no training saw", seed, overwrite))
-    progress = [trained / "progress.csv"] if (trained / "progress.csv").exists() else []
-    kept = [path for rows in results if (path := rows.with_suffix(".npz")).exists()]
-    page = make_report(results, folder / "report", kept, progress=progress, films=films, overwrite=overwrite)
-    tqdm.write((folder / "report" / "table.txt").read_text(encoding="utf-8"))
+            remark, record = ", which no training saw", experiment.domain
+            films.append(film_beside(rows, agents, record.env_id, remark, seed, overwrite, record))
+    progress = sources["meta-model"].with_name("progress.csv")
+    results = [Path(stage.output) for stage in stages]
+    page = _report(experiment, results, output / "report", progress, films, overwrite)
     for film in films:
         tqdm.write(f"Film:     {film}")
-    tqdm.write(f"Pictures: {folder / 'report' / 'figures'}")
+    tqdm.write(f"Pictures: {output / 'report' / 'figures'}")
     tqdm.write(f"Page:     {page}")
     tqdm.write(f"Done in {(time.perf_counter() - started) / 60:.1f} minutes.")
 
 
-def _check_trained(folder: Path, names: Sequence[str]) -> None:
+def _check_folder(output: Path, overwrite: bool) -> None:
+    """
+    :raises SettingsError: for a folder that holds something, or that cannot be written
+    """
+    if output.is_dir() and any(output.iterdir()) and not overwrite:
+        raise SettingsError(f"{output} exists and is not empty: give another --output, or --overwrite.")
+    check_writable(output, is_folder=True)
+
+
+def _trained_files(experiment: Experiment, output: Path | None) -> dict[str, Path]:
+    """
+    Skills and meta-trained model by what they are.
+
+    :param output: folder of a demo from nothing; None for those that come along
+    """
+    if output is None:
+        return {kind: PRETRAINED / experiment.preset.name / name for kind, name in ARTEFACTS.items()}
+    return {kind: output / "trained" / kind / name for kind, name in ARTEFACTS.items()}
+
+
+def _adaptation(
+    experiment: Experiment, method: Method, sources: Mapping[str, Path], output: Path, n_episodes: int, seed: int
+) -> Stage:
+    return adapt_stage(
+        experiment,
+        sources[method.needs],
+        output / f"{method.name}.csv",
+        method=method.name,
+        seed=seed,
+        variant="demo",
+        settings={"n_episodes": n_episodes},
+    )
+
+
+def _report(
+    experiment: Experiment, rows: Sequence[Path], folder: Path, log: Path, films: Sequence[Path], overwrite: bool
+) -> Path:
+    progress = [log] if log.exists() else []
+    facts = known_facts([experiment.domain])
+    kept = [path for file in rows if (path := file.with_suffix(".npz")).exists()]
+    page: Path = make_report(
+        list(rows), folder, kept, progress=progress, films=list(films), facts=facts, overwrite=overwrite
+    )
+    tqdm.write((folder / "table.txt").read_text(encoding="utf-8"))
+    return page
+
+
+def _check_trained(files: Sequence[Path]) -> None:
     """
     :raises SettingsError: when trained artefacts do not come along
     """
-    if missing := [name for name in names if not (folder / name).exists()]:
+    if missing := [file.name for file in files if not file.exists()]:
+        preset = files[0].parent.name
         raise SettingsError(
-            f"No trained artefacts of {folder.name} come along with this release ({', '.join(missing)} missing): "
-            "give --from-scratch to make them first, or another --env."
+            f"No trained artefacts of {preset} come along with this release ({', '.join(missing)} missing): "
+            "give --from-scratch to make them first, or another --domain."
         )
 
 
-def _train(chosen: Preset, folder: Path, seed: int, device: str, overwrite: bool) -> None:
+def _train(experiment: Experiment, folder: Path, seed: int, options: RunOptions) -> None:
     """Demonstrations, skills and meta-training; the dataset stays in the demo's folder."""
-    with stages.minari_folder(folder / "minari"):
-        tqdm.write(f"1/3 {chosen.n_trajectories} demonstrations ...")
-        stages.collect(chosen, chosen.n_trajectories, chosen.collect, seed, chosen.dataset_id, overwrite, True)
-        tqdm.write(f"2/3 skills, {chosen.skill_updates} updates ...")
-        skills = stages.extract(chosen.dataset_id, folder, chosen.extract, chosen.skill_updates, seed, device, True)
-    tqdm.write(f"3/3 meta-training, {chosen.meta_timesteps} skills ...")
-    stages.meta_train(
-        chosen,
-        skills,
-        folder,
-        chosen.meta_train,
-        train_tasks=chosen.train_tasks,
-        total_timesteps=chosen.meta_timesteps,
-        minutes=None,
-        n_envs=None,
-        seed=seed,
-        device=device,
-        progress_bar=True,
-        verbose=0,
-    )
+    datasets, preset = folder / "minari", experiment.preset
+    tqdm.write(f"1/3 {preset.n_trajectories} demonstrations ...")
+    run_stage(collect_stage(experiment, datasets, seed=seed), options)
+    tqdm.write(f"2/3 skills, {preset.skill_updates} updates ...")
+    skills = run_stage(extract_stage(experiment, folder / "skills", seed=seed, datasets=datasets), options)
+    tqdm.write(f"3/3 meta-training, {preset.meta_timesteps} skills ...")
+    run_stage(meta_train_stage(experiment, skills, folder / "meta-model", seed=seed), options)

@@ -10,18 +10,21 @@ import numpy as np
 import torch as th
 from tqdm import tqdm
 
-from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
-from simpl_sb3.errors import DrawingError, SettingsError
+from simpl_sb3.domains import Domain, find_domain
+from simpl_sb3.errors import SettingsError, SimplError
 from simpl_sb3.experiments.recorder import Adapted
+from simpl_sb3.report.checklist import Checklist
 from simpl_sb3.report.film import Film, draw_film, write_film
+from simpl_sb3.results.episodes import EpisodeSummary, Whose
 from simpl_sb3.results.rows import EpisodeRow, read_results
 from simpl_sb3.results.traces import Completions
 from simpl_sb3.skills.wrapper import SkillActionWrapper
 
-__all__ = ["check_camera", "check_tasks", "film_beside", "film_best", "has_camera", "most_successful", "take_episode"]
+__all__ = ["check_camera", "film_beside", "film_best", "has_camera", "most_successful", "take_episode"]
 
 LAST = 10  # episodes by which agents are compared
 TAKES = 10  # episodes that the chosen agent has to succeed in one
+DEFAULT_FPS = 30.0  # of an environment that does not say it
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Take:
     One episode.
 
     :param seed: of the environment, and of the agent's noise
-    :param observations: after each env step, (L, O)
+    :param observations: at the start and after each env step, (L + 1, O)
     :param pictures: at the start and after each env step; none where nothing was filmed
     """
 
@@ -58,14 +61,6 @@ def most_successful(rows: Iterable[EpisodeRow]) -> tuple[str, int]:
     return max(agents, key=merit)
 
 
-def check_tasks(tasks: Iterable[Any]) -> None:
-    """
-    :raises SettingsError: for tasks without subtasks; asked before the work, not after it
-    """
-    if without := [task.name for task in tasks if not hasattr(task, "completion_steps")]:
-        raise SettingsError(f"Task {without[0]} has no subtasks to film: expected tasks of the kitchen.")
-
-
 def check_camera(env_id: str) -> None:
     """
     :raises SettingsError: where an environment cannot draw itself on this machine; asked before the work, not after it
@@ -74,10 +69,10 @@ def check_camera(env_id: str) -> None:
         with gym.make(env_id, render_mode="rgb_array") as env:
             env.reset()
             env.render()
-    except DrawingError as error:  # says itself what to install
-        raise SettingsError(f"{env_id}: {error}") from error
     except Exception as error:
-        raise SettingsError(f"{env_id} cannot be drawn here ({type(error).__name__}: {error}).") from error
+        known = isinstance(error, SimplError)  # it says itself what to install
+        flaw = f": {error}" if known else f" cannot be drawn here ({type(error).__name__}: {error})."
+        raise SettingsError(f"{env_id}{flaw}") from error
 
 
 def has_camera(env_id: str) -> bool:
@@ -91,79 +86,112 @@ def has_camera(env_id: str) -> bool:
 
 
 def film_best(
-    agents: Sequence[Adapted], rows: Sequence[EpisodeRow], env_id: str, remark: str = "", seed: int = 0
+    agents: Sequence[Adapted],
+    rows: Sequence[EpisodeRow],
+    env_id: str,
+    remark: str = "",
+    seed: int = 0,
+    domain: Domain | None = None,
 ) -> Film:
     """
     Film the most successful agent as it acts in its rows, with noise: of up to ten episodes the first that succeeds, or
-    else the one that is paid most. The caption says which.
+    else the one with the highest return. The caption says which.
 
-    :param agents: of one method, on tasks that tell ``completion_steps``
+    :param agents: of one method
     :param rows: theirs
     :param env_id: registered environment that renders "rgb_array"
     :param remark: on the task, for the caption
     :param seed: of the first episode
-    :raises SettingsError: for tasks without subtasks
+    :param domain: of the environment; None finds it by ``env_id``
     """
-    check_tasks(one.task for one in agents)
     name, agent_seed = most_successful(rows)
-    task, _, agent = next(one for one in agents if (one.task.name, one.seed) == (name, agent_seed))
+    task, _, agent = next(found for found in agents if (found.task.name, found.seed) == (name, agent_seed))
     takes: list[Take] = []
     while len(takes) < TAKES and not (takes and takes[-1].success):
         takes.append(take_episode(agent, env_id, task, seed + len(takes)))
     best = max(takes, key=lambda take: (take.success, take.total_reward))
     take = take_episode(agent, env_id, task, best.seed, filmed=True)  # the same once more: drawing costs most of it
-    completed, paid = task.completion_steps(take.observations)
-    done = Completions(rows[0].method, name, agent_seed, len(takes), task.subtasks, paid, completed)
     with gym.make(env_id) as env:
-        fps = float(env.metadata["render_fps"])
-    asked = ", ".join(task.subtask_names[subtask] for subtask in task.subtasks)
+        fps = float(env.metadata.get("render_fps") or DEFAULT_FPS)
+    whose = Whose(rows[0].method, name, agent_seed, len(takes))
+    checklist = _checklist(domain or find_domain(env_id), whose, task, take, fps)
     n_episodes = max(row.episode for row in rows)
     shown = f"An agent after {n_episodes} episodes on task {name}{remark}"
-    caption = f"{shown}: {asked}. {_luck(take, takes, done)}"
-    return draw_film(take.pictures, fps, done, task.subtask_names, caption)
+    last = len(take.pictures) - 1
+    if checklist is None:
+        return draw_film(take.pictures, fps, f"{shown}. {_luck(take, takes)}", _stills(take, last))
+    asked = ", ".join(checklist.subtasks[subtask] for subtask in checklist.done.asked)
+    luck = _luck(take, takes, checklist.summary)
+    return draw_film(take.pictures, fps, f"{shown}: {asked}. {luck}", checklist.stills(last), checklist)
+
+
+def _checklist(domain: Domain, whose: Whose, task: Any, take: Take, fps: float) -> Checklist | None:
+    """What stands beside the film: the subtasks, where the domain's traces are completions of subtasks."""
+    if domain.traces is None:
+        return None
+    episode = EpisodeSummary(take.total_reward, take.success, len(take.observations) - 1, take.observations)
+    trace = domain.traces.trace(whose, task, episode)
+    return Checklist(trace, domain.traces.subtasks, fps) if isinstance(trace, Completions) else None
+
+
+def _stills(take: Take, last: int) -> dict[int, str]:
+    """Env step -> text: the start, two in between, and the end."""
+    between = {round(part * last): "" for part in (1 / 3, 2 / 3)}
+    return {**between, 0: "start", max(last, 0): "success" if take.success else "end"}
 
 
 def film_beside(
-    rows: Path, agents: Sequence[Adapted], env_id: str, remark: str = "", seed: int = 0, overwrite: bool = False
+    rows: Path,
+    agents: Sequence[Adapted],
+    env_id: str,
+    remark: str = "",
+    seed: int = 0,
+    overwrite: bool = False,
+    domain: Domain | None = None,
 ) -> Path:
     """
     Film the most successful agent, and write the video (``.mp4``) and stills (``.png``) under the name of its rows.
 
     :param rows: the CSV that :func:`simpl_sb3.experiments.stages.adapt` wrote as it made the agents
-    :param env_id: as in :func:`film_best`, and so are ``remark`` and ``seed``
+    :param env_id: as in :func:`film_best`, and so are ``remark``, ``seed`` and ``domain``
     :param overwrite: replace an earlier film
     :return: the video's path
     """
     (file,) = read_results(rows)
-    film = film_best(agents, file.rows, env_id, remark, seed)
+    film = film_best(agents, file.rows, env_id, remark, seed, domain)
     tqdm.write(film.caption)
     return write_film(rows.with_suffix(".mp4"), film, overwrite=overwrite)
 
 
-def _luck(take: Take, takes: Sequence[Take], done: Completions) -> str:
-    """How the shown episode stands among those that were tried."""
+def _luck(take: Take, takes: Sequence[Take], achieved: str = "") -> str:
+    """
+    How the shown episode stands among those that were tried.
+
+    :param achieved: what it achieved; empty where it only succeeds or fails
+    """
     if take.success:
         tries = "the first try" if len(takes) == 1 else f"try {len(takes)}; the {len(takes) - 1} before failed"
-        return f"All {len(done.asked)} in order, on {tries}."
-    return (
-        f"{int((done.paid > 0).sum())} of {len(done.asked)} in order: the best of {len(takes)} tries, "
-        "none of which did all."
-    )
+        return f"{achieved}, on {tries}." if achieved else f"It succeeds on {tries}."
+    if achieved:
+        return f"{achieved}: the best of {len(takes)} tries, none of which did all."
+    return f"It fails: the best of {len(takes)} tries, none of which succeeded."
 
 
-def take_episode(agent: SkillPriorSAC, env_id: str, task: Any, seed: int, filmed: bool = False) -> Take:
+def take_episode(agent: Any, env_id: str, task: Any, seed: int, filmed: bool = False) -> Take:
     """
-    Live through one episode, acting with noise as in the rows; equal seeds give equal episodes, filmed or not.
+    One episode, acting with noise as in the rows; equal seeds give equal episodes, filmed or not.
 
+    :param agent: has ``predict`` and ``skills``
     :param seed: of the environment, and of the agent's noise
     :param filmed: keep a picture of every env step
     """
     raw = gym.wrappers.RenderCollection(gym.make(env_id, render_mode="rgb_array")) if filmed else gym.make(env_id)
     env = SkillActionWrapper(raw, agent.skills)
-    observations, total_reward, ended, info = [], 0.0, False, dict[str, Any]()
+    total_reward, ended, info = 0.0, False, dict[str, Any]()
     with th.random.fork_rng(devices=[]):
         th.manual_seed(seed)
         observation, _ = env.reset(seed=seed, options={"task": task})
+        observations = [np.asarray(observation)[None]]
         while not ended:
             z, _ = agent.predict(observation, deterministic=False)
             observation, reward, terminated, truncated, info = env.step(z)

@@ -1,4 +1,4 @@
-"""Episodes of adaptation -> result rows, and what pictures need: paths in a maze, subtasks in the kitchen."""
+"""Episodes of adaptation -> result rows, and the traces that pictures need."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,28 +7,40 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
+from simpl_sb3.domains import Domain, find_domain
 from simpl_sb3.experience.collector import FinishedEpisode
+from simpl_sb3.results.episodes import EpisodeSummary, Whose
 from simpl_sb3.results.rows import EpisodeRow
-from simpl_sb3.results.traces import Completions, Trajectory, write_completions, write_trajectories
-
-TRAJECTORY_EPISODES = (1, 2, 3, 21, 22, 23, 98, 99, 100)  # whose paths are kept for the figure of trajectories
+from simpl_sb3.results.traces import Trace, write_traces
 
 
 class Adapted(NamedTuple):
-    """A task, the seed that rows name, and the agent that has adapted."""
+    """A task, the seed that rows name, and the agent that has adapted; the agent has ``predict``."""
 
     task: Any
     seed: int
-    agent: SkillPriorSAC
+    agent: Any
+
+
+def summary_of(finished: FinishedEpisode) -> EpisodeSummary:
+    """What rows and traces need of an episode in skills."""
+    episode = finished.episode
+    observations = None
+    if episode.env_observations is not None:
+        observations = np.concatenate([episode.observations[:1], episode.env_observations])
+    return EpisodeSummary(episode.total_reward, finished.success, episode.env_steps, observations)
 
 
 class RowKeeper:
     """
-    Turns adaptation's episodes into result rows, and keeps what pictures need.
+    Turns episodes of adaptation into result rows, and keeps the traces that the domain leaves for pictures.
 
-    Of tasks with a ``goal`` that is the paths of some episodes; of tasks with ``completion_steps``, what every episode
-    completed and when.
+    :param template: method, preset, env and task_set of all rows
+    :param tasks: each agent's task
+    :param seeds: each agent's seed
+    :param total_episodes: of all agents together
+    :param progress_bar: show one, in episodes
+    :param domain: of the environment; None finds it by ``template["env"]``
     """
 
     def __init__(
@@ -38,49 +50,42 @@ class RowKeeper:
         seeds: Sequence[int],
         total_episodes: int,
         progress_bar: bool,
+        domain: Domain | None = None,
     ) -> None:
         self.template, self.tasks, self.seeds = template, tasks, seeds
+        self.traces = (domain or find_domain(template["env"])).traces
         self.rows: list[EpisodeRow] = []
-        self.paths: list[Trajectory] = []
-        self.completions: list[Completions] = []
+        self.kept: list[Trace] = []
+        self._traced = set() if self.traces is None else set(self.traces.episodes(total_episodes // len(tasks)))
         self._env_steps = np.zeros(len(tasks), int)
         self._bar = tqdm(total=total_episodes, unit="episode", disable=not progress_bar)
 
     def __call__(self, agent: int, episode: int, finished: FinishedEpisode) -> None:
-        lived = finished.episode
+        lived = summary_of(finished)
         self._env_steps[agent] += lived.env_steps
-        name = self.tasks[agent].name
+        task = self.tasks[agent]
         self.rows.append(
             EpisodeRow(
                 **self.template,
-                task=name,
+                task=task.name,
                 seed=self.seeds[agent],
                 episode=episode,
                 env_steps=int(self._env_steps[agent]),
-                episode_return=lived.total_reward,
-                success=int(finished.success),
+                episode_return=lived.episode_return,
+                success=int(lived.success),
             )
         )
-        self._keep(self.tasks[agent], (self.template["method"], name, self.seeds[agent], episode), finished)
+        if self.traces is not None and episode in self._traced:
+            whose = Whose(self.template["method"], task.name, self.seeds[agent], episode)
+            if (trace := self.traces.trace(whose, task, lived)) is not None:
+                self.kept.append(trace)
         self._bar.update()
 
-    def _keep(self, task: Any, whose: tuple[str, str, int, int], finished: FinishedEpisode) -> None:
-        lived = finished.episode
-        if lived.env_observations is None:
-            return
-        if hasattr(task, "goal") and whose[-1] in TRAJECTORY_EPISODES:
-            positions = np.concatenate([lived.observations[:1], lived.env_observations])[:, :2]
-            self.paths.append(Trajectory(*whose, finished.success, task.goal, positions, task.radius))
-        if hasattr(task, "completion_steps"):
-            completed, paid = task.completion_steps(lived.env_observations)
-            self.completions.append(Completions(*whose, task.subtasks, paid, completed))
-
     def write_kept(self, path: Path, overwrite: bool) -> None:
-        """Write paths or completions; no file where there are none."""
-        if self.paths:
-            write_trajectories(path, self.paths, overwrite=overwrite)
-        if self.completions:
-            write_completions(path, self.completions, self.tasks[0].subtask_names, overwrite=overwrite)
+        """Write the traces; no file where there are none."""
+        if self.traces is not None and self.kept:
+            walls, subtasks = self.traces.walls, self.traces.subtasks
+            write_traces(path, self.kept, walls=walls, subtasks=subtasks, overwrite=overwrite)
 
     def close(self) -> None:
         self._bar.close()

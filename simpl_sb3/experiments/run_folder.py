@@ -1,104 +1,203 @@
-"""What the stages share: how they begin, where they may write, how torch computes, what a run leaves behind."""
+"""
+What the stages share on disk: where they may write, what tells finished from half done, what a run leaves behind.
+
+::
+
+    stage.json     from the first write on: the stage, and that it has begun
+    run.json       at the end: the stage, its metrics, command, revision, machine, versions; "state" is "finished", or
+                   "interrupted" where someone stopped it
+    unfinished/    where an --overwrite works until it has ended; only then its files replace the earlier ones
+"""
 
 import json
+import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import torch as th
-from stable_baselines3.common.utils import get_device
+from typing import Any, Literal
 
 from simpl_sb3.errors import SettingsError
+from simpl_sb3.experiments.stage import Stage
 from simpl_sb3.files import write_atomically
 from simpl_sb3.results.provenance import command_line, git_revision, machine, package_versions, plain
 
-__all__ = ["begin", "clear", "matmul_precision", "new_folder", "new_results", "numerics", "write_run"]
+__all__ = ["RunFolder", "RunState", "check_writable", "new_results", "run_record", "state_of"]
 
-MATMUL_PRECISION = "medium"  # bfloat16 products, float32 sums where the CPU has them: half an update's time, measured
+RunState = Literal["absent", "unfinished", "interrupted", "finished"]
+RESULT_SUFFIXES = (".csv", ".json", ".npz", ".mp4", ".png")
+UNFINISHED = "unfinished"
+OWN = ("run.json", "stage.json", "checkpoints/model_*_steps.zip", "checkpoint_????????.pt")
+"""What every run may leave, besides its artefact: nothing else is ever removed."""
 
 
-def new_folder(path: Path, overwrite: bool) -> Path:
+def state_of(folder: Path) -> RunState:
     """
-    A folder that may be written to. It is not made: whoever writes does so, once all that can be wrong has been read.
+    Whether the run of a folder is done.
 
-    :raises SettingsError: for a file, or a folder that holds something, unless it may be overwritten
+    :param folder: an output of ``extract`` or ``meta-train``
     """
-    if path.exists() and not path.is_dir():
-        raise SettingsError(f"{path} is a file: expected a folder as --output.")
-    if path.exists() and any(path.iterdir()) and not overwrite:
-        raise SettingsError(f"{path} exists and is not empty: give another --output, or --overwrite.")
-    return path
+    try:
+        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        return "interrupted" if run.get("state", "finished") != "finished" else "finished"
+    except (OSError, ValueError, AttributeError):
+        return "unfinished" if (folder / "stage.json").exists() else "absent"
 
 
-def clear(folder: Path, *patterns: str) -> None:
-    """Remove what an earlier run left: one that is cut short must not keep its logs beside another's artefacts."""
-    for path in (path for pattern in patterns for path in folder.glob(pattern)):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+@contextmanager
+def _folder_for_a_while(folder: Path) -> Iterator[None]:
+    """Make a folder and the missing ones above it; remove those again."""
+    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        for made in missing:
+            made.rmdir()
+
+
+def check_writable(path: Path, *, is_folder: bool) -> None:
+    """
+    Write there and remove it again, before hours of work.
+
+    :param path: a file or folder; it need not exist
+    :param is_folder: which of both
+    :raises SettingsError: where that fails
+    """
+    probe = path / f".simpl-writing-{os.getpid()}" if is_folder else path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        if not is_folder and path.is_dir():
+            raise IsADirectoryError(21, "it is a folder")
+        with _folder_for_a_while(probe.parent):
+            probe.write_bytes(b"-" * 4096)
+            probe.unlink()
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be written ({error.strerror or error}): give another --output.") from error
 
 
 def new_results(path: Path, overwrite: bool) -> Path:
     """
     A CSV that may be written, with files of the same name beside it; asked before the work, not after it.
 
-    :raises SettingsError: for another ending, or a file that exists, unless it may be overwritten
+    :raises SettingsError: for another ending, a place that cannot be written, or a file that exists, unless it may be
+        overwritten
     """
-    if path.suffix != ".csv":
-        raise SettingsError(f"Results go to {path}: expected a name that ends in .csv.")
-    for file in (path.with_suffix(suffix) for suffix in (".csv", ".json", ".npz", ".mp4", ".png")):
+    if path.suffix != ".csv" or path.name == "progress.csv":
+        raise SettingsError(f"Results go to {path}: expected a name that ends in .csv, other than progress.csv.")
+    for file in (path.with_suffix(suffix) for suffix in RESULT_SUFFIXES):
         if file.exists() and not overwrite:
             raise SettingsError(f"{file} exists: give another --output, or --overwrite.")
+    check_writable(path, is_folder=False)
     return path
 
 
-def write_run(
-    folder: Path, stage: str, settings: Mapping[str, Any], seconds: float, metrics: Mapping[str, Any]
-) -> None:
-    """``run.json``: what was asked, on what, and what came of it; it lies beside every artefact."""
-    run = {
+class RunFolder:
+    """
+    A folder that a stage writes to. It is not made before :meth:`start`, when all that can be wrong has been read.
+
+    :param path: the folder
+    :param artefact: the file that the stage is for, such as "model.zip"
+    :param overwrite: whether it may hold something
+    :raises SettingsError: for a file, a folder that holds something, or one that cannot be written
+    """
+
+    def __init__(self, path: Path, artefact: str, overwrite: bool) -> None:
+        if path.exists() and not path.is_dir():
+            raise SettingsError(f"{path} is a file: expected a folder as --output.")
+        if path.exists() and any(path.iterdir()) and not overwrite:
+            state = state_of(path)
+            what = f"holds an {state} run" if state in ("unfinished", "interrupted") else "exists and is not empty"
+            raise SettingsError(f"{path} {what}: give another --output, or --overwrite.")
+        check_writable(path, is_folder=True)
+        self.path, self.artefact = path, artefact
+        replaces = (path / artefact).exists()
+        self.work = path / UNFINISHED if replaces else path
+        self.started = time.perf_counter()
+        self._stage: Stage | None = None
+
+    def start(self, stage: Stage) -> Path:
+        """
+        Make the folder, remove what an unfinished run left in it, and note that the stage has begun.
+
+        :return: where to work: the folder itself, or one inside it until the earlier result is replaced
+        """
+        self._stage = stage
+        self.work.mkdir(parents=True, exist_ok=True)
+        _remove(self.work, (*OWN, self.artefact))
+        note = {"schema_version": 1, "state": "unfinished", "process": os.getpid(), "stage": stage.as_dict()}
+        write_atomically(self.work / "stage.json", json.dumps(plain(note), indent=1).encode())
+        return self.work
+
+    def finish(self, used: Mapping[str, Any], metrics: Mapping[str, Any]) -> Path:
+        """
+        Write ``run.json``, and let the new files take the place of earlier ones.
+
+        :param used: all settings that were used
+        :param metrics: what came of it
+        :return: the artefact
+        """
+        self._write_run("finished", used, metrics)
+        (self.work / "stage.json").unlink()
+        if self.work != self.path:
+            _remove(self.path, OWN)  # without run.json the folder counts as unfinished until all have moved
+            moving = sorted(self.work.iterdir(), key=lambda file: file.name == "run.json")
+            for file in moving:
+                _move(file, self.path / file.name)
+            self.work.rmdir()
+        return self.path / self.artefact
+
+    def interrupt(self, used: Mapping[str, Any], metrics: Mapping[str, Any]) -> Path:
+        """
+        The same for a run that someone stopped: what it leaves stays apart from an earlier result.
+
+        :return: the artefact, if there is one
+        """
+        self._write_run("interrupted", used, metrics)
+        (self.work / "stage.json").unlink(missing_ok=True)
+        return self.work / self.artefact
+
+    def _write_run(self, state: RunState, used: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
+        assert self._stage is not None
+        record = run_record(self._stage, state, used, metrics, time.perf_counter() - self.started)
+        write_atomically(self.work / "run.json", json.dumps(record, indent=1).encode())
+
+
+def run_record(
+    stage: Stage, state: RunState, used: Mapping[str, Any], metrics: Mapping[str, Any], seconds: float
+) -> dict[str, Any]:
+    """``run.json``: what was done and with what, on what, and what came of it; it lies beside every artefact."""
+    return {
         "schema_version": 1,
-        "stage": stage,
+        "state": state,
+        "stage": stage.kind,
+        "key": stage.key,
         "command": command_line(),
-        "settings": plain(dict(settings)),
+        "settings": plain(dict(used)),
+        "inputs": plain(stage.as_dict()["inputs"]),
         "metrics": plain(dict(metrics)),
         "wall_time_s": round(seconds, 1),
-        "git": git_revision(),
+        "git": dict(git_revision()),
         "machine": machine(),
         "versions": package_versions(),
     }
-    write_atomically(folder / "run.json", json.dumps(run, indent=1).encode())
 
 
-def begin(device: str) -> float:
-    """
-    Start of a stage: the revision is remembered as it is now, whatever is committed meanwhile.
-
-    :return: the clock, of ``time.perf_counter``
-    :raises SettingsError: for a device that torch does not know
-    """
-    started = time.perf_counter()
-    git_revision()
-    try:
-        get_device(device)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise SettingsError(f"No device {device!r}: expected auto, cpu, cuda or cuda:N ({reason}).") from None
-    return started
+def _remove(folder: Path, patterns: Sequence[str]) -> None:
+    """Remove files of our own; a folder only when that leaves it empty."""
+    for path in [path for pattern in patterns for path in folder.glob(pattern)]:
+        path.unlink()
+    checkpoints = folder / "checkpoints"
+    if checkpoints.is_dir() and not any(checkpoints.iterdir()):
+        checkpoints.rmdir()
 
 
-@contextmanager
-def matmul_precision(precision: str = MATMUL_PRECISION) -> Iterator[None]:
-    """Precision of float32 matrix products for a while; torch knows it for the whole process only."""
-    before = th.get_float32_matmul_precision()
-    th.set_float32_matmul_precision(precision)
-    try:
-        yield
-    finally:
-        th.set_float32_matmul_precision(before)
-
-
-def numerics() -> dict[str, Any]:
-    """How torch computes: threads, and precision of float32 matrix products."""
-    return {"torch_threads": th.get_num_threads(), "matmul_precision": th.get_float32_matmul_precision()}
+def _move(file: Path, target: Path) -> None:
+    """Move a file over another; a folder's files into the folder of that name."""
+    if not file.is_dir():
+        file.replace(target)
+        return
+    target.mkdir(exist_ok=True)
+    for part in file.iterdir():
+        _move(part, target / part.name)
+    shutil.rmtree(file)

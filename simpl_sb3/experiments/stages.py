@@ -1,317 +1,277 @@
-"""The stages as functions: collect, extract, meta_train, adapt. Here library, environments and disk meet."""
+"""
+Stages as values, from what was asked to what will be used: each function resolves presets and defaults and checks them.
 
-import os
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+::
+
+    experiment = Experiment.find("maze")                    # domain and preset
+    stage = extract_stage(experiment, "runs/skills", seed=0, extraction={"kl_weight": 1e-2})
+    run_stage(stage, RunOptions(device="cpu"))              # or elsewhere: Stage.from_json(stage.as_json())
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-import gymnasium as gym
-import numpy as np
-from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback
-from stable_baselines3.common.logger import configure
-
-from simpl_envs import KITCHEN_TASK_SETS, MAZE_TASK_SETS, random_goals
-from simpl_envs.kitchen.demonstrator import demonstrate
-from simpl_envs.maze.layout import PUBLISHED_LAYOUT
-from simpl_envs.maze.planner import plan_trajectories
-from simpl_sb3.algorithms.adaptation import Adaptation
-from simpl_sb3.algorithms.settings import AdaptationSettings
-from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
-from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
-from simpl_sb3.demonstrations.minari import load_minari, open_minari, read_settings, write_minari
-from simpl_sb3.demonstrations.windows import Episode
-from simpl_sb3.domains.kitchen_human import refuse_unconverted_kitchen
+from simpl_sb3.domains import Domain, find_domain
 from simpl_sb3.errors import SettingsError
-from simpl_sb3.experiments.presets import Preset
-from simpl_sb3.experiments.recorder import Adapted, RowKeeper
-from simpl_sb3.experiments.run_folder import begin, clear, matmul_precision, new_results, numerics, write_run
-from simpl_sb3.results.rows import write_results
-from simpl_sb3.skills.extractor import SkillExtractor
-from simpl_sb3.skills.model import SkillModel
-from simpl_sb3.skills.vec_env import make_skill_vec_env
+from simpl_sb3.experiments.presets import DEFAULT_DOMAIN, Preset, find_preset, presets_domain, split_settings
+from simpl_sb3.experiments.stage import RunOptions, Stage
+from simpl_sb3.methods import Method, find_method
+from simpl_sb3.skills.settings import ExtractionSettings, SkillModelSettings
 
-# ------------------------------------------------------------ demonstrations
+__all__ = ["Experiment", "adapt_stage", "collect_stage", "extract_stage", "meta_train_stage", "run_stage"]
 
-
-@contextmanager
-def minari_folder(path: Path | None) -> Iterator[None]:
-    """Keep Minari's datasets in ``path`` for a while; None leaves MINARI_DATASETS_PATH as it is."""
-    before = os.environ.get("MINARI_DATASETS_PATH")
-    if path is not None:
-        os.environ["MINARI_DATASETS_PATH"] = str(path.resolve())
-    try:
-        yield
-    finally:
-        if path is not None:
-            os.environ.pop("MINARI_DATASETS_PATH")
-            if before is not None:
-                os.environ["MINARI_DATASETS_PATH"] = before
+PathLike = Path | str
 
 
-def _plan(n: int, seed: int, noise: float) -> Iterator[Episode]:
-    return (Episode(observations, actions) for observations, actions in plan_trajectories(n, seed, noise))
-
-
-def _script(n: int, seed: int, **settings: float) -> Iterator[Episode]:
-    return (Episode(one.observations, one.actions) for one in demonstrate(n, seed, **settings))  # type: ignore[arg-type]
-
-
-DEMONSTRATORS: dict[str, tuple[Callable[..., Iterator[Episode]], str, str]] = {
-    "SimplMaze-v0": (
-        _plan,
-        "waypoint controller on shortest paths",
-        "Planned trajectories between random cells of the maze, without rewards or task labels.",
-    ),
-    "SimplKitchen-v0": (
-        _script,
-        "scripted arm with retries",
-        "Ordered sequences of four subtasks, none of them a target task, without rewards or task labels.",
-    ),
-}
-"""By environment: its demonstrator (n, seed, and the settings of ``Preset.collect``), how it works, what it shows."""
-
-
-def collect(
-    preset: Preset,
-    n_trajectories: int,
-    settings: Mapping[str, Any],
-    seed: int,
-    dataset_id: str,
-    overwrite: bool,
-    progress_bar: bool,
-) -> Path:
+@dataclass(frozen=True)
+class Experiment:
     """
-    Write the environment's scripted demonstrations as a Minari dataset.
+    A domain with a preset, and how both were named.
 
-    :param settings: of the demonstrator, ``plan_trajectories`` or ``demonstrate``: ``noise`` (standard deviation of the
-        noise on its actions), and what else it takes
-    :return: the dataset's folder
+    :param domain: the domain
+    :param preset: what differs from the defaults
+    :param domain_text: name, environment id, import path or file of the domain
     """
-    if not 0.0 <= settings["noise"] < float("inf"):
-        raise SettingsError(f"noise is {settings['noise']}: expected a standard deviation, 0 or more.")
-    env = gym.make(preset.env_id)
-    observation_space, action_space = env.observation_space, env.action_space
-    env.close()
-    demonstrator, algorithm, description = DEMONSTRATORS[preset.env_id]
-    return write_minari(
-        dataset_id,
-        demonstrator(n_trajectories, seed, **settings),
-        observation_space,  # type: ignore[arg-type]
-        action_space,  # type: ignore[arg-type]
-        overwrite=overwrite,
-        settings={"n_trajectories": n_trajectories, **settings, "seed": seed, "env": preset.env_id},
-        description=description,
-        algorithm_name=algorithm,
-        n_episodes=n_trajectories,
-        progress_bar=progress_bar,
-    )
+
+    domain: Domain
+    preset: Preset
+    domain_text: str
+
+    @classmethod
+    def find(cls, domain: str | None = None, preset: str | None = None) -> Self:
+        """
+        :param domain: name, environment id, import path or file; None takes the preset's, or else the maze
+        :param preset: name, import path or file; None takes the domain's own, or else the general defaults
+        :raises SettingsError: where there is none, or both do not fit
+        """
+        text = domain or presets_domain(preset) or DEFAULT_DOMAIN
+        found = find_domain(text)
+        return cls(found, find_preset(preset, found.name), text)
+
+    def dataset_id(self) -> str:
+        """
+        The Minari dataset that is written and read where none is named.
+
+        :raises SettingsError: for a domain without one
+        """
+        own = None if self.domain.demonstrator is None else self.domain.demonstrator.dataset_id
+        if found := self.preset.dataset_id or own:
+            return found
+        raise SettingsError(f"The domain {self.domain.name} names no dataset: give --dataset with a Minari id.")
 
 
-def extract(
-    dataset_id: str,
-    output: Path,
-    settings: Mapping[str, Any],
-    total_updates: int,
-    seed: int,
-    device: str,
-    progress_bar: bool,
-) -> Path:
+def _whole(name: str, value: Any, at_least: int) -> int:
     """
-    Extract skills from a Minari dataset into ``output/skills.safetensors``.
-
-    :param settings: of ``SkillExtractor``, and ``observation_key`` for Dict observations
-    :raises DatasetError: also for kitchen data that has not been converted, before anything is written
+    :raises SettingsError: for anything but a whole number of that size
     """
-    started = begin(device)
-    settings = dict(settings)
-    opened = open_minari(dataset_id)
-    refuse_unconverted_kitchen(opened, f"simpl-sb3 convert {dataset_id}")
-    dataset = load_minari(opened, settings.get("horizon", 10), settings.pop("observation_key", None))
-    extractor = SkillExtractor(dataset, folder=output, seed=seed, device=device, **settings)
-    clear(output, "skills.safetensors", "run.json", "checkpoint_*.pt")
-    skills = extractor.learn(total_updates, checkpoint_interval=max(1, total_updates // 4), progress_bar=progress_bar)
-    path = output / "skills.safetensors"
-    skills.save(path)
-    asked = {
-        **settings,
-        "dataset": dataset_id,
-        "dataset_settings": read_settings(dataset_id),
-        "total_updates": total_updates,
-        "seed": seed,
-    }
-    counts = {"episodes": dataset.n_episodes, "steps": dataset.n_steps, "episodes_skipped": dataset.n_skipped}
-    write_run(output, "extract", asked, time.perf_counter() - started, extractor.metrics | counts)
-    return path
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < at_least:
+        raise SettingsError(f"{name} is {value!r}: expected a whole number of at least {at_least}.")
+    return int(value)
 
 
-# ------------------------------------------------------------ tasks
+def _seed(value: Any) -> int:
+    if _whole("seed", value, 0) >= 2**32:
+        raise SettingsError(f"seed is {value}: expected a number below 2**32.")
+    return int(value)
 
 
-def published_sets(env_id: str) -> Mapping[str, tuple[Any, ...]]:
-    """The published task sets of an environment, by name."""
-    return KITCHEN_TASK_SETS if env_id == "SimplKitchen-v0" else MAZE_TASK_SETS
+def _common(experiment: Experiment, seed: int) -> dict[str, Any]:
+    return {"domain": experiment.domain_text, "preset": experiment.preset.name, "seed": _seed(seed)}
 
 
-def find_tasks(env_id: str, name: str) -> tuple[Any, ...]:
-    """
-    Tasks by name: a published set, or ``random:N:SEED`` for N random maze goals at least 5 cells away, none of them in
-    a published set.
-
-    :raises SettingsError: for an unknown name
-    """
-    sets = published_sets(env_id)
-    if name in sets:
-        return sets[name]
-    kind, *numbers = name.split(":")
-    asked = [int(number) for number in numbers if number.isdecimal()]
-    if env_id == "SimplMaze-v0" and kind == "random" and len(numbers) == len(asked) == 2 and asked[0] > 0:
-        published = {task for tasks in MAZE_TASK_SETS.values() for task in tasks}
-        return tuple(random_goals(PUBLISHED_LAYOUT, asked[0], asked[1], min_distance=5, exclude=tuple(published)))
-    raise SettingsError(
-        f"No task set {name!r} for {env_id}: expected one of {', '.join(sets)}, or random:N:SEED for a maze."
-    )
-
-
-def task_set_name(env_id: str, names: Sequence[str]) -> str:
-    """The published set that consists of these tasks, or else the tasks themselves."""
-    known = {tuple(task.name for task in tasks): name for name, tasks in published_sets(env_id).items()}
-    return known.get(tuple(names), ", ".join(names))
-
-
-# ------------------------------------------------------------ meta-training
-
-
-class EpochClock(BaseCallback):
-    """Wall-clock budget: ends the learning at the first meta-iteration past it."""
-
-    def __init__(self, seconds: float | None) -> None:
-        super().__init__()
-        self.seconds, self.started = seconds, time.perf_counter()
-        self.over = False
-
-    def _on_rollout_start(self) -> None:
-        self.over = self.seconds is not None and time.perf_counter() - self.started > self.seconds
-
-    def _on_step(self) -> bool:
-        return not self.over
-
-
-@matmul_precision()
-def meta_train(
-    preset: Preset,
-    skills: Path,
-    output: Path,
-    settings: Mapping[str, Any],
+def collect_stage(
+    experiment: Experiment,
+    output: PathLike = "",
     *,
-    train_tasks: str,
-    total_timesteps: int,
-    minutes: float | None,
-    n_envs: int | None,
-    seed: int,
-    device: str,
-    progress_bar: bool,
-    verbose: int,
-) -> Path:
+    seed: int = 0,
+    trajectories: int | None = None,
+    dataset: str | None = None,
+    settings: Mapping[str, Any] = {},
+    env: Mapping[str, Any] = {},
+) -> Stage:
     """
-    Meta-train over a task set into ``output/model.zip``, with ``progress.csv`` and TensorBoard files beside it.
+    :param output: folder of Minari datasets; "" for Minari's own
+    :param trajectories: how many; None takes the preset's number
+    :param dataset: Minari id to write; None takes the domain's
+    :param settings: of the domain's demonstrator, where they differ from the preset
+    :param env: settings of the environment
+    """
+    domain, preset = experiment.domain, experiment.preset
+    record = domain.needs_demonstrator().settings.of({**preset.collect, **settings})
+    number = preset.n_trajectories if trajectories is None else trajectories
+    return Stage(
+        "collect",
+        {
+            **_common(experiment, seed),
+            "dataset": dataset or experiment.dataset_id(),
+            "trajectories": _whole("trajectories", number, 1),
+            "demonstrator": record.as_dict(),
+            "env": domain.check_env_settings(env),
+        },
+        {},
+        str(output),
+    )
 
-    :param settings: of ``SkillPriorPEARL``
+
+def extract_stage(
+    experiment: Experiment,
+    output: PathLike,
+    *,
+    seed: int = 0,
+    dataset: str | None = None,
+    datasets: PathLike | None = None,
+    observation_key: str | None = None,
+    total_updates: int | None = None,
+    settings: Mapping[str, Any] = {},
+) -> Stage:
+    """
+    :param output: folder for skills.safetensors
+    :param dataset: Minari id; None takes the domain's
+    :param datasets: folder of Minari datasets; None for Minari's own
+    :param observation_key: which part of Dict observations to read
+    :param total_updates: None takes the preset's number
+    :param settings: of ``SkillModelSettings`` and ``ExtractionSettings``, where they differ from the preset
+    """
+    preset = experiment.preset
+    model, extraction = split_settings({**preset.extract, **settings}, SkillModelSettings, ExtractionSettings)
+    updates = preset.skill_updates if total_updates is None else total_updates
+    return Stage(
+        "extract",
+        {
+            **_common(experiment, seed),
+            "datasets": None if datasets is None else str(datasets),
+            "observation_key": observation_key,
+            "total_updates": _whole("total_updates", updates, 1),
+            "model": model.as_dict(),
+            "extraction": extraction.as_dict(),
+        },
+        {"dataset": dataset or experiment.dataset_id()},
+        str(output),
+    )
+
+
+def meta_train_stage(
+    experiment: Experiment,
+    source: PathLike | None,
+    output: PathLike,
+    *,
+    method: str = "simpl",
+    seed: int = 0,
+    train_tasks: str | None = None,
+    total_timesteps: int | None = None,
+    minutes: float | None = None,
+    n_envs: int | None = None,
+    settings: Mapping[str, Any] = {},
+    env: Mapping[str, Any] = {},
+) -> Stage:
+    """
+    :param source: what the method's meta-training starts from, such as a file of skills
+    :param output: folder for model.zip
+    :param method: name, import path or file of the method
+    :param train_tasks: tasks as text; None takes the preset's or the domain's set
+    :param total_timesteps: skills to live; None takes the preset's number
     :param minutes: stop at the first meta-iteration past this; None for no limit
-    :param n_envs: environments stepped at once; None takes two per training task
+    :param n_envs: environments stepped at once; None takes two per task
+    :param settings: of the method's meta-training, where they differ from the preset
+    :param env: settings of the environment, where they differ from the preset
     """
-    started = begin(device)
-    tasks = find_tasks(preset.env_id, train_tasks)
-    n_envs = n_envs or 2 * len(tasks)
-    env = make_skill_vec_env(preset.env_id, skills, n_envs, seed=seed, train_tasks=tasks, **preset.meta_train_env)
-    model = SkillPriorPEARL("MlpPolicy", env, seed=seed, device=device, verbose=verbose, **settings)
-    clear(output, "model.zip", "run.json", "checkpoints")
-    model.set_logger(configure(str(output), ["csv", "tensorboard", *(["stdout"] if verbose else [])]))
-    checkpoints = CheckpointCallback(max(1, total_timesteps // 5 // env.num_envs), str(output / "checkpoints"), "model")
-    clock = EpochClock(None if minutes is None else 60 * minutes)
-    try:
-        model.learn(total_timesteps, [clock, checkpoints], progress_bar=progress_bar)
-    finally:
-        model.logger.close()
-    path = output / "model.zip"
-    model.save(path)
-    asked = {
-        **model._settings(),
-        "preset": preset.name,
-        "env_settings": dict(preset.meta_train_env),
-        "train_tasks": train_tasks,
-        "skills": skills,
-        "total_timesteps": total_timesteps,
-        "minutes": minutes,
-        **numerics(),
-    }
-    means = {name: float(np.mean(values)) for name, values in model._results.items() if not name.startswith("task/")}
-    counts = {"skills": model.num_timesteps, "env_steps": model.num_env_steps, "n_updates": model._n_updates}
-    write_run(output, "meta-train", asked, time.perf_counter() - started, means | counts)
-    env.close()
-    return path
+    chosen, domain, preset = find_method(method), experiment.domain, experiment.preset
+    record = chosen.train_settings_class().of({**preset.section(chosen.train_section), **settings})
+    tasks = train_tasks or preset.train_tasks or domain.train_tasks
+    domain.tasks(tasks)
+    if minutes is not None and not 0 < minutes < 1e6:
+        raise SettingsError(f"minutes is {minutes}: expected a number above 0.")
+    timesteps = preset.meta_timesteps if total_timesteps is None else total_timesteps
+    return Stage(
+        "meta-train",
+        {
+            **_common(experiment, seed),
+            "method": method,
+            "train_tasks": tasks,
+            "total_timesteps": _whole("total_timesteps", timesteps, 1),
+            "minutes": minutes,
+            "n_envs": None if n_envs is None else _whole("n_envs", n_envs, 1),
+            "training": record.as_dict(),
+            "env": domain.check_env_settings({**preset.meta_train_env, **env}),
+        },
+        _source(chosen, chosen.train_needs, source),
+        str(output),
+    )
 
 
-# ------------------------------------------------------------ adaptation
-
-
-@matmul_precision()
-def adapt(
-    preset: Preset,
-    source: Path,
-    output: Path,
-    settings: Mapping[str, Any],
+def adapt_stage(
+    experiment: Experiment,
+    source: PathLike | None,
+    output: PathLike,
     *,
-    method: str,
-    test_tasks: str,
-    n_agents: int,
-    seed: int,
-    device: str,
-    overwrite: bool,
-    progress_bar: bool,
+    method: str = "simpl",
+    seed: int = 0,
+    tasks: str | None = None,
+    agents_per_task: int = 1,
     variant: str = "",
-) -> list[Adapted]:
+    settings: Mapping[str, Any] = {},
+    env: Mapping[str, Any] = {},
+) -> Stage:
     """
-    Adapt to every task of a set, and write one row per episode into ``output``, beside it a JSON and an ``.npz``: paths
-    through the maze of some episodes, or subtasks completed in each. Interrupted, it writes the episodes so far.
-
-    :param source: a meta-trained model for the method "simpl", skills for "spirl"
+    :param source: what the method's adaptation starts from, such as a meta-trained model
     :param output: the CSV
-    :param settings: of ``AdaptationSettings``
-    :param n_agents: agents per task; agent k of a task has seed ``seed + k`` where there is no meta-training
+    :param method: name, import path or file of the method
+    :param tasks: tasks as text; None takes the preset's or the domain's test set
+    :param agents_per_task: agents of each task; agent k has seed ``seed + k``
     :param variant: what is special about this run, in a word or two
-    :return: the adapted agents, by task, then by seed
+    :param settings: of the method's adaptation, where they differ from the preset
+    :param env: settings of the environment
     """
-    started = begin(device)
-    new_results(output, overwrite)
-    tasks = [task for task in find_tasks(preset.env_id, test_tasks) for _ in range(n_agents)]
-    model = SkillPriorPEARL.load(source, device=device) if method == "simpl" else None
-    chosen = AdaptationSettings(**settings) if model is None else model.adaptation_settings(**settings)
-    skills = model.skills if model is not None else SkillModel.load(source, device=device)
-    env = make_skill_vec_env(preset.env_id, skills, len(tasks))  # Adaptation seeds it
-    seeds = [seed + k for k in range(n_agents)] * (len(tasks) // n_agents)
-    template = {"method": method, "preset": preset.name, "env": preset.env_id, "task_set": test_tasks.replace(":", "-")}
-    keeper = RowKeeper(template, tasks, seeds, len(tasks) * chosen.n_episodes, progress_bar)
-    agents: list[SkillPriorSAC] = []
-    try:
-        agents = Adaptation(env, tasks, skills, None if model is None else model.policy, chosen, seed, keeper).run()
-    finally:  # whoever interrupts it keeps the episodes that there are
-        keeper.close()
-        env.close()
-        if keeper.rows:
-            asked = {**asdict(chosen), "source": source, "seed": seed, "agents_per_task": n_agents, **numerics()}
-            write_results(
-                output,
-                keeper.rows,
-                asked if agents else {**asked, "interrupted": True},
-                training_task_set=None if model is None else task_set_name(preset.env_id, model.task_names),
-                variant=variant,
-                wall_time_s=time.perf_counter() - started,
-                overwrite=overwrite,
-            )
-            keeper.write_kept(output.with_suffix(".npz"), overwrite)
-            for suffix in (".mp4", ".png"):  # an earlier film would show other agents than these rows
-                output.with_suffix(suffix).unlink(missing_ok=True)
-    return [Adapted(*one) for one in zip(tasks, seeds, agents, strict=True)]
+    chosen, domain, preset = find_method(method), experiment.domain, experiment.preset
+    asked = {**preset.section(chosen.preset_section), **settings}
+    resolved = chosen.settings_class().of(asked).as_dict()
+    follows = [name for name in (*chosen.follows_model, *chosen.unused) if name in resolved and name not in asked]
+    text = tasks or preset.test_tasks or domain.test_tasks
+    domain.tasks(text)
+    return Stage(
+        "adapt",
+        {
+            **_common(experiment, seed),
+            "method": method,
+            "tasks": text,
+            "agents_per_task": _whole("agents_per_task", agents_per_task, 1),
+            "variant": variant,
+            "adaptation": {name: value for name, value in resolved.items() if name not in follows},
+            "env": domain.check_env_settings(env),
+        },
+        _source(chosen, chosen.needs, source),
+        str(output),
+    )
+
+
+def _source(method: Method, needs: str, source: PathLike | None) -> dict[str, str]:
+    """
+    :raises SettingsError: where a method needs something to start from, or takes nothing
+    """
+    if needs == "nothing":
+        if source is not None:
+            raise SettingsError(f"Method {method.name} starts from nothing: expected no file, not {source}.")
+        return {}
+    if source is None:
+        raise SettingsError(f"Method {method.name} starts from {needs}: expected its file or id.")
+    return {"source": str(source)}
+
+
+def run_stage(stage: Stage, options: RunOptions | None = None) -> Any:
+    """
+    Run a stage in this process.
+
+    :return: the path of what it wrote; of ``adapt`` the adapted agents
+    :raises SimplError: for anything that is wrong, before something is written
+    """
+    options = options or RunOptions()
+    if stage.kind == "adapt":
+        from simpl_sb3.experiments.adapting import adapt
+
+        return adapt(stage, options)
+    from simpl_sb3.experiments import running
+
+    work = {"collect": running.collect, "extract": running.extract, "meta-train": running.meta_train}
+    return work[stage.kind](stage, options)

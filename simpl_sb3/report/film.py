@@ -7,36 +7,36 @@ says what they show.
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import imageio.v3 as iio
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
-from simpl_sb3.errors import SettingsError
+from simpl_sb3.errors import ResultsError, SettingsError
 from simpl_sb3.files import write_atomically
-from simpl_sb3.report.figures import BLUE, GREY, INK
-from simpl_sb3.results.rows import ResultsError
-from simpl_sb3.results.traces import Completions
+from simpl_sb3.report.methods import GREY, INK
+from simpl_sb3.results.reading import read_bytes
 
-__all__ = ["Film", "draw_film", "read_film", "write_film"]
+__all__ = ["Film", "Panel", "draw_film", "font", "read_film", "write_film"]
 
 Picture = npt.NDArray[np.uint8]
 
-PAPER, EARLY, LINE = "#FFFFFF", "#A6CEE3", "#BBBBBB"
+GROUND = "#FFFFFF"
 SIDE = 480
 """Of the picture, pixels."""
-COLUMN = 240
-"""Width of what stands beside it, pixels."""
 STILL, FOOT = 320, 56
 """Side of a still and height of the text below it, pixels."""
 HOLD_SECONDS = 2.0
 """How long the last picture stands."""
+MAX_BYTES = 500_000_000
+MAX_PIXELS = 100_000_000
 ENCODING = ("-crf", "24", "-preset", "medium", "-movflags", "+faststart")
 
 
@@ -53,26 +53,40 @@ class Film:
     caption: str
 
 
+class Panel(Protocol):
+    """
+    What stands beside the pictures.
+
+    :ivar width: pixels, even
+    """
+
+    width: int
+
+    def draw(self, step: int) -> Image.Image:
+        """The panel after an env step, ``width`` x ``SIDE`` pixels."""
+        ...
+
+
 def draw_film(
-    pictures: Sequence[Picture], fps: float, completions: Completions, subtasks: Sequence[str], caption: str
+    pictures: Sequence[Picture], fps: float, caption: str, stills: Mapping[int, str], panel: Panel | None = None
 ) -> Film:
     """
-    Set what was asked beside the pictures, ticked off as it is paid, and choose stills: the start, whatever was paid,
-    and the end where something was not.
+    A video of the pictures, the panel on their right, and a strip of stills.
 
     :param pictures: at the start and after each env step, (height, width, 3) each
     :param fps: env steps per second
-    :param completions: of this episode
-    :param subtasks: names of all subtasks
     :param caption: what the film shows
+    :param stills: env step -> text below its still
+    :param panel: what stands beside the pictures; None for nothing
     """
-    images = [Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.LANCZOS) for picture in pictures]
+    images = [_square(Image.fromarray(picture)) for picture in pictures]
     last = len(images) - 1
     steps = [*range(last), *[last] * (1 + round(HOLD_SECONDS * fps))]
-    frames = (np.asarray(_beside(images[step], step, fps, completions, subtasks)) for step in steps)
+    width = SIDE + (panel.width if panel else 0)
+    frames = (np.asarray(_beside(images[step], panel.draw(step)) if panel else images[step]) for step in steps)
     mp4 = iio.imwrite(
         "<bytes>",
-        np.fromiter(frames, np.dtype((np.uint8, (SIDE, SIDE + COLUMN, 3))), len(steps)),  # one copy: it is large
+        np.fromiter(frames, np.dtype((np.uint8, (SIDE, width, 3))), len(steps)),  # one copy: it is large
         extension=".mp4",
         plugin="FFMPEG",
         fps=fps,
@@ -81,7 +95,7 @@ def draw_film(
         quality=None,  # the encoder's own setting, below
         output_params=list(ENCODING),
     )
-    return Film(mp4, _strip(images, fps, completions, subtasks, caption), caption)
+    return Film(mp4, _strip(images, fps, stills, caption), caption)
 
 
 def write_film(path: str | os.PathLike[str], film: Film, *, overwrite: bool = False) -> Path:
@@ -110,12 +124,14 @@ def read_film(path: str | os.PathLike[str]) -> Film:
     :raises ResultsError: a file is missing, or is none of this library's
     """
     path = Path(path)
+    expected = "a film, and its strip as .png beside it"
+    mp4 = read_bytes(path, expected, MAX_BYTES)
+    strip = read_bytes(path.with_suffix(".png"), expected, MAX_BYTES)
     try:
-        mp4, strip = path.read_bytes(), path.with_suffix(".png").read_bytes()
-        with Image.open(io.BytesIO(strip)) as image:
-            caption = image.info.get("Description")
-    except OSError as error:
-        raise ResultsError(f"cannot read {path} ({error}); expected a film, and its strip as .png beside it") from error
+        with Image.open(io.BytesIO(strip), formats=("PNG",)) as image:
+            caption = image.info.get("Description") if image.width * image.height <= MAX_PIXELS else None
+    except Exception as error:
+        raise ResultsError(f"cannot read {path.with_suffix('.png')} ({error}); expected {expected}") from error
     if mp4[4:8] != b"ftyp" or not isinstance(caption, str):
         raise ResultsError(f"{path} is no film of this library; expected an MP4, and a .png with a Description")
     return Film(mp4, strip, caption)
@@ -124,70 +140,38 @@ def read_film(path: str | os.PathLike[str]) -> Film:
 # ------------------------------------------------------------ drawing
 
 
-def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     """The figures' own font, which comes with matplotlib."""
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     return ImageFont.truetype(str(Path(mpl.get_data_path()) / "fonts" / "ttf" / name), size)
 
 
-def _beside(image: Image.Image, step: int, fps: float, done: Completions, subtasks: Sequence[str]) -> Image.Image:
-    """The picture after an env step, and on its right what was asked, what is done, and the time."""
-    frame = Image.new("RGB", (SIDE + COLUMN, SIDE), PAPER)
-    frame.paste(image)
-    draw = ImageDraw.Draw(frame)
-    left, y = SIDE + 18, 22
-    draw.text((left, y), "asked, in this order", fill=GREY, font=_font(14))
-    due = int(((done.paid > 0) & (done.paid <= step)).sum())
-    for turn, subtask in enumerate(done.asked):
-        y += 44
-        paid = 0 < done.paid[turn] <= step
-        early = not paid and 0 < done.completed[subtask] <= step
-        _tick(draw, (left, y), paid, early)
-        draw.text(
-            (left + 34, y + 12),
-            f"{turn + 1}  {subtasks[subtask]}",
-            fill=INK if paid or turn == due else GREY,
-            font=_font(15, bold=turn == due),
-            anchor="lm",
-        )
-        if early:
-            draw.text((left + 54, y + 29), "before its turn", fill=GREY, font=_font(11), anchor="lm")
-    others = [k for k in done.order if k not in done.asked and done.completed[k] <= step]
-    y += 62
-    for k, text in enumerate(["also done:", *(f"   {subtasks[k]}" for k in others)] if others else []):
-        draw.text((left, y + 20 * k), text, fill=GREY, font=_font(13))
-    draw.text((left, SIDE - 36), f"{step / fps:4.1f} s", fill=INK, font=_font(18))
+def _square(picture: Image.Image) -> Image.Image:
+    """The picture as large as fits into a square, in its middle."""
+    picture = picture.convert("RGB")
+    if picture.width == picture.height:
+        return picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    return ImageOps.pad(picture, (SIDE, SIDE), Image.Resampling.LANCZOS, GROUND)
+
+
+def _beside(picture: Image.Image, panel: Image.Image) -> Image.Image:
+    frame = Image.new("RGB", (SIDE + panel.width, SIDE), GROUND)
+    frame.paste(picture)
+    frame.paste(panel, (SIDE, 0))
     return frame
 
 
-def _tick(draw: ImageDraw.ImageDraw, corner: tuple[int, int], paid: bool, early: bool) -> None:
-    x, y = corner
-    fill, line = (BLUE, BLUE) if paid else (EARLY if early else PAPER, LINE)
-    draw.rounded_rectangle((x, y, x + 24, y + 24), 5, fill=fill, outline=line, width=2)
-    if paid:
-        draw.line([(x + 6, y + 12), (x + 11, y + 17), (x + 19, y + 7)], fill=PAPER, width=3, joint="curve")
-
-
-def _strip(
-    images: Sequence[Image.Image], fps: float, done: Completions, subtasks: Sequence[str], caption: str
-) -> bytes:
+def _strip(images: Sequence[Image.Image], fps: float, texts: Mapping[int, str], caption: str) -> bytes:
     """Stills side by side, as PNG, the caption in its Description."""
-    texts = {0: "start"}
-    for turn, (subtask, step) in enumerate(zip(done.asked, done.paid.tolist(), strict=True), start=1):
-        if step:
-            before = f"{texts[step]}, " if step in texts else ""
-            texts[step] = f"{before}{turn} {subtasks[subtask]}"
-    if not done.paid.all():
-        texts.setdefault(len(images) - 1, "end")
     gap = 8
-    strip = Image.new("RGB", (len(texts) * (STILL + gap) - gap, STILL + FOOT), PAPER)
+    strip = Image.new("RGB", (len(texts) * (STILL + gap) - gap, STILL + FOOT), GROUND)
     draw = ImageDraw.Draw(strip)
-    for place, (step, text) in enumerate(texts.items()):
+    for place, (step, text) in enumerate(sorted(texts.items())):
         left = place * (STILL + gap)
         strip.paste(images[min(step, len(images) - 1)].resize((STILL, STILL), Image.Resampling.LANCZOS), (left, 0))
-        size = min(17, int(17 * (STILL - 12) / draw.textlength(text, _font(17, bold=True))))
-        draw.text((left + 6, STILL + 16), text, fill=INK, font=_font(size, bold=True), anchor="lm")
-        draw.text((left + 6, STILL + 40), f"{step / fps:.1f} s", fill=GREY, font=_font(15), anchor="lm")
+        size = min(17, int(17 * (STILL - 12) / max(1.0, draw.textlength(text, font(17, bold=True)))))
+        draw.text((left + 6, STILL + 16), text, fill=INK, font=font(size, bold=True), anchor="lm")
+        draw.text((left + 6, STILL + 40), f"{step / fps:.1f} s", fill=GREY, font=font(15), anchor="lm")
     description = PngInfo()
     description.add_itxt("Description", caption)
     buffer = io.BytesIO()

@@ -6,26 +6,38 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from simpl_sb3.report.paper import KITCHEN, PAPER, PaperCurve, paper_curve, reported_episodes
-from simpl_sb3.results.estimates import AgentEpisodes, Estimate, estimate
-from simpl_sb3.results.rows import METHODS, EpisodeRow, ResultFile, ResultsError, agent_episodes, read_results
+import numpy as np
+import numpy.typing as npt
 
-__all__ = ["METHOD_NAMES", "Group", "Line", "group_results", "read_all"]
+from simpl_sb3.report.methods import has_meta_training, label_of, place_of
+from simpl_sb3.results.estimates import AgentEpisodes, Estimate, episodes_at, estimate
+from simpl_sb3.results.facts import Facts, Measure, PublishedCurve
+from simpl_sb3.results.rows import EpisodeRow, ResultFile, ResultsError, agent_episodes, read_results
 
-METHOD_NAMES = {
-    "simpl": "SiMPL",
-    "spirl": "SPiRL",
-    "sac": "SAC",
-    "pearl": "PEARL",
-    "pearl-ft": "PEARL-ft",
-    "mtrl": "MTRL",
-    "bc-pearl": "BC+PEARL",
-    "bc-maml": "BC+MAML",
-    "rl2": "RL²",
-}
+__all__ = ["Column", "Group", "Last", "Line", "group_results", "read_all"]
+
 Kind = tuple[str, str, str | None, str]
 """What tells lines of a group apart: method, preset, training task set, variant."""
-WITHOUT_META_TRAINING = frozenset({"spirl", "sac"})
+SHORT, FEW = 100, 5
+"""A run of fewer than ``SHORT`` episodes has a column for its last ones, if ``FEW`` or more are in no other column."""
+
+
+@dataclass(frozen=True)
+class Last:
+    """
+    The column of the last episodes.
+
+    :param count: how many
+    """
+
+    count: int
+
+    def __str__(self) -> str:
+        return f"last {self.count}"
+
+
+Column = int | Last
+"""A column of a table: "at episode N", or the last episodes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +46,7 @@ class Line:
     Agents that differ in task and seed only: one line of a figure, one row of a table.
 
     :param label: short, told apart from the other lines of its group
-    :param paper: the published line beside it, if any
+    :param published: the published line beside it, if any
     :param episodes: one number per agent and episode
     :param files: the CSVs that its rows stand in
     """
@@ -44,15 +56,20 @@ class Line:
     training_task_set: str | None
     variant: str
     label: str
-    paper: PaperCurve | None
+    published: PublishedCurve | None
     episodes: AgentEpisodes
     files: tuple[Path, ...] = ()
 
-    def at(self, episode: int) -> Estimate | None:
-        """The value at an episode; None where an agent lacks its ten episodes."""
-        if not self.episodes.has(episode):
-            return None
-        return estimate(self.episodes.at(episode), self.episodes.tasks)
+    def values_at(self, column: Column) -> npt.NDArray[np.float64] | None:
+        """Each agent's value, (agents,); None where an agent lacks its ten episodes."""
+        if isinstance(column, Last):
+            return self.episodes.last(column.count)
+        return self.episodes.at(column) if self.episodes.has(column) else None
+
+    def at(self, column: Column) -> Estimate | None:
+        """The mean over agents, with its interval; None where an agent lacks its ten episodes."""
+        values = self.values_at(column)
+        return None if values is None else estimate(values, self.episodes.tasks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,14 +79,18 @@ class Group:
 
     :param env: id of the environment
     :param task_set: name of the target tasks
-    :param column: what is shown, ``success`` or ``return``
-    :param lines: ours, in the order of ``METHODS``, then of ``PAPER``
+    :param measure: what is shown
+    :param lines: ours, in the order of the methods' records, then of the published curves
+    :param published: published curves on these tasks that stand beside none of our lines
+    :param reported: episodes N of which tables show the values, as far as there are so many
     """
 
     env: str
     task_set: str
-    column: str
+    measure: Measure
     lines: tuple[Line, ...]
+    published: tuple[PublishedCurve, ...] = ()
+    reported: tuple[int, ...] = ()
 
     @property
     def title(self) -> str:
@@ -77,20 +98,18 @@ class Group:
         return f"{self.env}, {self.task_set} tasks"
 
     @property
-    def measure(self) -> str:
-        """What the numbers are, as an axis is labelled."""
-        if self.column == "success":
-            return "success rate"
-        return "subtasks completed (of 4)" if self.env == KITCHEN else "return per episode"
+    def last_episode(self) -> int:
+        """The highest episode of any agent."""
+        return max(line.episodes.values.shape[1] for line in self.lines)
 
-    @property
-    def top(self) -> float | None:
-        """The largest possible value, where it is known."""
-        return 1.0 if self.column == "success" else 4.0 if self.env == KITCHEN else None
-
-    def episodes(self) -> list[int]:
-        """The published episodes at which at least one line has a value."""
-        return [n for n in reported_episodes(self.env) if any(line.episodes.has(n) for line in self.lines)]
+    def columns(self) -> list[Column]:
+        """The reported episodes at which at least one line has a value; of a short run its last episodes as well."""
+        columns: list[Column] = [n for n in self.reported if any(line.episodes.has(n) for line in self.lines)]
+        last = self.last_episode
+        ends = [episodes_at(n).stop - 1 for n in columns if isinstance(n, int)]
+        if not columns or (last < SHORT and last - max(ends) >= FEW):
+            columns.append(Last(min(last, FEW if last < 30 else 10)))
+        return columns
 
 
 OWN_SETTINGS = frozenset({"seed", "source", "n_episodes", "agents_per_task", "torch_threads", "interrupted"})
@@ -108,9 +127,10 @@ def read_all(paths: Iterable[Path]) -> list[ResultFile]:
     return list(files.values())
 
 
-def group_results(files: Sequence[ResultFile]) -> list[Group]:
+def group_results(files: Sequence[ResultFile], facts: Mapping[str, Facts] | None = None) -> list[Group]:
     """
     :param files: their rows may lie apart in any way: by seed, by task, by method
+    :param facts: by environment id, what the rows do not say themselves
     :return: one group per environment and target task set, in the order of the files
     :raises ResultsError: an episode of an agent stands in two files, or one line's files have different settings
     """
@@ -118,14 +138,25 @@ def group_results(files: Sequence[ResultFile]) -> list[Group]:
     for file in files:
         training, variant = file.metadata.get("training_task_set"), str(file.metadata.get("variant") or "")
         for row in file.rows:
-            own = None if row.method in WITHOUT_META_TRAINING else training
+            own = training if has_meta_training(row.method) else None
             lines = parts.setdefault((row.env, row.task_set), defaultdict(lambda: defaultdict(list)))
             lines[row.method, row.preset, own, variant][file.path].append(row)
     by_path = {file.path: file for file in files}
-    for lines_of_group in parts.values():
+    groups = []
+    for (env, task_set), lines_of_group in parts.items():
         for by_file in lines_of_group.values():
             _check_settings([by_path[path] for path in by_file])
-    return [_group(env, task_set, lines) for (env, task_set), lines in parts.items()]
+        used = [by_path[path] for by_file in lines_of_group.values() for path in by_file]
+        known = (facts or {}).get(env, Facts())
+        said = [file.measure for file in used if file.measure is not None]
+        if len(set(said)) > 1:
+            raise ResultsError(f"rows of {env} measure {said[0].label} and {said[-1].label}; expected one measure")
+        known = replace(known, measure=said[0]) if said else known
+        labels = {
+            row.method: label for file in used if (label := file.metadata.get("method_label")) for row in file.rows
+        }
+        groups.append(_group(env, task_set, lines_of_group, known, labels))
+    return groups
 
 
 def _check_settings(files: Sequence[ResultFile]) -> None:
@@ -143,31 +174,58 @@ def _check_settings(files: Sequence[ResultFile]) -> None:
                 )
 
 
-def _group(env: str, task_set: str, parts: Mapping[Kind, Mapping[Path, Sequence[EpisodeRow]]]) -> Group:
-    column = "return" if env == KITCHEN else "success"
+def _group(
+    env: str,
+    task_set: str,
+    parts: Mapping[Kind, Mapping[Path, Sequence[EpisodeRow]]],
+    facts: Facts,
+    labels: Mapping[str, str],
+) -> Group:
+    on_these = [curve for curve in facts.published if curve.task_set == task_set]
+    curves = {(curve.method, curve.training_task_set): curve for curve in on_these}
     lines = [
         Line(
             method=method,
             preset=preset,
             training_task_set=training,
             variant=variant,
-            label=METHOD_NAMES[method],
-            paper=paper_curve(env, task_set, method, training),
-            episodes=agent_episodes(itertools.chain(*by_file.values()), column),
+            label=label_of(method, labels),
+            published=curves.get((method, training)),
+            episodes=agent_episodes(itertools.chain(*by_file.values()), facts.measure.column),
             files=tuple(by_file),
         )
         for (method, preset, training, variant), by_file in parts.items()
     ]
-    published = [line.paper for line in lines if line.paper is not None]
-    published.sort(key=PAPER.index)
-    lines.sort(key=lambda line: (METHODS.index(line.method), published.index(line.paper) if line.paper else len(lines)))
-    return Group(env, task_set, column, tuple(replace(line, label=_label(line, lines)) for line in lines))
+    published = [curve for curve in on_these if any(line.published is curve for line in lines)]
+    lines.sort(
+        key=lambda line: (
+            place_of(line.method),
+            next((k for k, curve in enumerate(published) if curve is line.published), len(lines)),
+        )
+    )
+    others = [
+        curve
+        for curve in _comparable(on_these, {line.training_task_set for line in lines})
+        if not any(curve is shown for shown in published)
+    ]
+    named = tuple(replace(line, label=_label(line, lines)) for line in lines)
+    return Group(env, task_set, facts.measure, named, tuple(others), facts.episodes)
+
+
+def _comparable(curves: Sequence[PublishedCurve], trainings: set[str | None]) -> list[PublishedCurve]:
+    """
+    Published curves of methods without meta-training, or with one of these training sets; all where none of the sets is
+    published.
+    """
+    if not trainings & {curve.training_task_set for curve in curves if curve.training_task_set}:
+        return list(curves)
+    return [curve for curve in curves if curve.training_task_set in trainings | {None}]
 
 
 def _label(line: Line, lines: Sequence[Line]) -> str:
     """The method's name, and whatever else is needed to tell the line from the others of its method."""
     twins = [other for other in lines if other.method == line.method]
-    parts = [METHOD_NAMES[line.method]]
+    parts = [line.label]
     if len({twin.training_task_set for twin in twins}) > 1:
         parts.append(line.training_task_set or "no training tasks")
     if len({twin.preset for twin in twins}) > 1:

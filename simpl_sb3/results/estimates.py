@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from simpl_sb3.errors import SimplError
+from simpl_sb3.errors import ResultsError
 
 __all__ = [
     "AgentEpisodes",
@@ -31,10 +31,6 @@ FloatArray = npt.NDArray[np.float64]
 N_RESAMPLES = 10_000
 RESAMPLING_SEED = 20220
 TAILS = (0.025, 0.975)
-
-
-class ResultsError(SimplError, ValueError):
-    """Results that cannot be read, do not fit together, or do not hold the episodes asked for."""
 
 
 class Estimate(NamedTuple):
@@ -85,6 +81,13 @@ class AgentEpisodes:
                 f"expected {window.start} to {window.stop - 1} for the value at episode {episode}"
             )
         return values.mean(axis=1)
+
+    def last(self, count: int) -> npt.NDArray[np.float64]:
+        """
+        :param count: of episodes, at least 1
+        :return: each agent's mean over its last episodes, however many it has, (agents,)
+        """
+        return np.array([row[~np.isnan(row)][-count:].mean() for row in self.values])
 
     def has(self, episode: int) -> bool:
         """Whether every agent has the episodes that "at episode N" means."""

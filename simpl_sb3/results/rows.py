@@ -7,114 +7,45 @@ means, and how its interval is made, stands in ``estimates``.
 
 import csv
 import dataclasses
+import hashlib
 import io
-import itertools
 import json
-import math
 import os
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
-from simpl_sb3.errors import SettingsError
+from simpl_sb3.errors import ResultsError, SettingsError
 from simpl_sb3.files import write_atomically
-from simpl_sb3.results.estimates import AgentEpisodes, Estimate, ResultsError, estimate
+from simpl_sb3.results.estimates import AgentEpisodes, Estimate, estimate
+from simpl_sb3.results.facts import Measure
+from simpl_sb3.results.metadata import KIND, SCHEMA_VERSION, read_metadata
 from simpl_sb3.results.provenance import command_line, git_revision, machine, package_versions, plain
+from simpl_sb3.results.reading import read_bytes
+from simpl_sb3.results.row import COLUMNS, MAX_EPISODE, EpisodeRow, check_method, check_rows, check_text
 
 __all__ = [
     "COLUMNS",
-    "METHODS",
+    "MAX_EPISODE",
     "EpisodeRow",
     "ResultFile",
     "ResultsError",
     "agent_episodes",
+    "check_method",
+    "check_rows",
     "read_results",
     "return_at",
     "success_at",
     "write_results",
 ]
 
-COLUMNS = ("method", "preset", "env", "task_set", "task", "seed", "episode", "env_steps", "return", "success")
-METHODS = ("simpl", "spirl", "sac", "pearl", "pearl-ft", "mtrl", "bc-pearl", "bc-maml", "rl2")
-SCHEMA_VERSION = 1
-KIND = "simpl-sb3/results"
+MAX_AGENTS, MAX_VALUES = 5_000, 20_000_000
+"""Of one line: agents, and agents times episodes."""
 FOREIGN_FILES = frozenset({"progress.csv"})
 """CSV files that lie in run folders and hold no rows: Stable-Baselines3's log."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class EpisodeRow:
-    """
-    One episode of one agent. Checks its own values.
-
-    :param method: one of ``METHODS``
-    :param preset: name of the settings
-    :param env: id of the environment, such as ``SimplMaze-v0``
-    :param task_set: name of the tasks evaluated on
-    :param task: name of the task, without commas: ``12-7``, ``5021``
-    :param seed: of the meta-training or, without one, of the agent
-    :param episode: from 1, those that explore included
-    :param env_steps: of this agent up to the end of this episode, env steps
-    :param episode_return: of this episode, by the acting (stochastic) policy; the CSV's column ``return``
-    :param success: 0 or 1
-    :raises ResultsError: for any other value
-    """
-
-    method: str
-    preset: str
-    env: str
-    task_set: str
-    task: str
-    seed: int
-    episode: int
-    env_steps: int
-    episode_return: float
-    success: int
-
-    def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise ResultsError(f"method is {self.method!r}; expected one of {', '.join(METHODS)}")
-        for name in ("preset", "env", "task_set", "task"):
-            text = getattr(self, name)
-            if not (isinstance(text, str) and text.strip() and not set(text) & set(',"\r\n')):
-                raise ResultsError(f"{name} is {text!r}; expected text without commas, quotes and line ends")
-        for name, least in (("seed", 0), ("episode", 1), ("env_steps", 1)):
-            number = getattr(self, name)
-            if not isinstance(number, Integral) or isinstance(number, bool) or number < least:
-                raise ResultsError(f"{name} is {number!r}; expected a whole number from {least} on")
-            object.__setattr__(self, name, int(number))
-        if not isinstance(self.episode_return, Real) or not math.isfinite(self.episode_return):
-            raise ResultsError(f"return is {self.episode_return!r}; expected a finite number")
-        object.__setattr__(self, "episode_return", float(self.episode_return))
-        if self.success not in (0, 1):
-            raise ResultsError(f"success is {self.success!r}; expected 0 or 1")
-        object.__setattr__(self, "success", int(self.success))
-
-    @classmethod
-    def from_cells(cls, cells: Sequence[str]) -> Self:
-        """
-        :param cells: texts in the order of ``COLUMNS``
-        :raises ResultsError: when they are not such a row
-        """
-        if len(cells) != len(COLUMNS):
-            raise ResultsError(f"{len(cells)} values; expected {len(COLUMNS)}: {', '.join(COLUMNS)}")
-        numbers: list[float] = []
-        for name, kind, cell in zip(COLUMNS[5:], (int, int, int, float, int), cells[5:], strict=True):
-            try:
-                numbers.append(kind(cell))
-            except ValueError:
-                raise ResultsError(f"{name} is {cell!r}; expected a{' whole' * (kind is int)} number") from None
-        return cls(*cells[:5], *numbers)  # type: ignore[arg-type]
-
-    @property
-    def agent(self) -> tuple[str, ...]:
-        """What tells this row's agent from every other in its file."""
-        return (self.method, self.preset, self.env, self.task_set, self.task, str(self.seed))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +63,12 @@ class ResultFile:
     rows: tuple[EpisodeRow, ...]
     metadata: Mapping[str, Any]
 
+    @property
+    def measure(self) -> Measure | None:
+        """What the rows say that they measure; None in files of older versions."""
+        given = self.metadata.get("measure")
+        return None if given is None else Measure.of(given)
+
 
 def write_results(
     path: str | os.PathLike[str],
@@ -140,6 +77,8 @@ def write_results(
     *,
     training_task_set: str | None = None,
     variant: str = "",
+    measure: Measure | None = None,
+    method_label: str | None = None,
     command: Sequence[str] | None = None,
     wall_time_s: float | Mapping[str, float] | None = None,
     overwrite: bool = False,
@@ -154,6 +93,8 @@ def write_results(
     :param settings: everything that was set, seeds included
     :param training_task_set: name of the tasks of the meta-training; None without one
     :param variant: what is special about this run, in a word or two
+    :param measure: what figures and tables show of these rows; None leaves it to the reader
+    :param method_label: the method's name in figures, where the library does not know the method
     :param command: program and arguments; None for this process's own
     :param wall_time_s: seconds in all, or by stage
     :param overwrite: replace existing files
@@ -169,6 +110,14 @@ def write_results(
         raise SettingsError(f"{existing[0]} exists; expected a new name, or overwrite=True to replace it")
     rows = tuple(rows)
     check_rows(rows)
+    for name, text in (("training_task_set", training_task_set), ("variant", variant), ("method_label", method_label)):
+        if text:
+            check_text(name, text)
+    table = io.StringIO(newline="")
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(dataclasses.astuple(row) for row in rows)
+    content = table.getvalue().encode()
     times = dict(wall_time_s) if isinstance(wall_time_s, Mapping) else {"total": wall_time_s} if wall_time_s else {}
     metadata = {
         "schema_version": SCHEMA_VERSION,
@@ -183,21 +132,20 @@ def write_results(
         "envs": sorted({row.env for row in rows}),
         "tasks": sorted({row.task for row in rows}),
         "seeds": sorted({row.seed for row in rows}),
+        "measure": None if measure is None else dataclasses.asdict(measure),
+        "method_label": method_label,
         "n_rows": len(rows),
+        "csv_sha256": hashlib.sha256(content).hexdigest(),
         "wall_time_s": plain(times, "wall_time_s"),
         "settings": plain(settings),
         "revision": git_revision(),
         "versions": package_versions(),
         "machine": machine(),
     }
-    table = io.StringIO(newline="")
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(dataclasses.astuple(row) for row in rows)
     # the CSV comes last: without it there is no result
     description = json.dumps(metadata, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     write_atomically(path.with_suffix(".json"), description.encode())
-    write_atomically(path, table.getvalue().encode())
+    write_atomically(path, content)
     return path
 
 
@@ -220,73 +168,29 @@ def read_results(path: str | os.PathLike[str]) -> list[ResultFile]:
 
 
 def _read_file(path: Path) -> ResultFile:
-    metadata = _read_metadata(path.with_suffix(".json")) if path.is_file() else {}
+    content = read_bytes(path, "a CSV of results")
+    metadata = read_metadata(path.with_suffix(".json"))
     rows = []
     line = 1
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.reader(file)
-            header = tuple(next(reader, ()))
-            if header != COLUMNS:
-                raise ResultsError(f"columns {', '.join(header) or 'none'}; expected {', '.join(COLUMNS)}")
-            for cells in reader:
-                line = reader.line_num
-                rows.append(EpisodeRow.from_cells(cells))
-    except OSError as error:
-        raise ResultsError(f"cannot read {path} ({error.strerror}); expected a CSV of results") from error
+        reader = csv.reader(io.StringIO(content.decode("utf-8"), newline=""))
+        header = tuple(next(reader, ()))
+        if header != COLUMNS:
+            raise ResultsError(f"columns {', '.join(header)[:300] or 'none'}; expected {', '.join(COLUMNS)}")
+        for cells in reader:
+            line = reader.line_num
+            rows.append(EpisodeRow.from_cells(cells))
     except (ResultsError, UnicodeDecodeError, csv.Error) as error:
         raise ResultsError(f"{path}, line {line}: {error}") from error
     try:
         check_rows(rows)
     except ResultsError as error:
         raise ResultsError(f"{path}: {error}") from error
-    if len(rows) != metadata.get("n_rows", len(rows)):
+    if len(rows) != (metadata.get("n_rows") or len(rows)):
         raise ResultsError(f"{path} holds {len(rows)} rows; expected {metadata['n_rows']} as its JSON says")
+    if metadata.get("csv_sha256", "") not in ("", None, hashlib.sha256(content).hexdigest()):
+        raise ResultsError(f"{path} is not the CSV that {path.stem}.json describes; expected both from one run")
     return ResultFile(path, tuple(rows), metadata)
-
-
-def _read_metadata(path: Path) -> dict[str, Any]:
-    try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ResultsError(
-            f"cannot read {path} ({error.strerror}); expected the settings of the CSV beside it"
-        ) from error
-    except ValueError as error:
-        raise ResultsError(f"{path} is no JSON: {error}") from error
-    if not isinstance(metadata, dict) or metadata.get("kind") != KIND:
-        raise ResultsError(f"{path} does not describe results; expected a JSON object of kind {KIND!r}")
-    if metadata.get("schema_version") != SCHEMA_VERSION:
-        raise ResultsError(
-            f"{path} has schema version {metadata.get('schema_version')}; this library reads {SCHEMA_VERSION}"
-        )
-    for key in ("settings", "wall_time_s", "machine", "revision", "versions"):
-        if not isinstance(metadata.get(key, {}), dict):
-            raise ResultsError(f"{path}: {key} is {metadata[key]!r}; expected a JSON object")
-    if not all(isinstance(seconds, Real) for seconds in metadata.get("wall_time_s", {}).values()):
-        raise ResultsError(f"{path}: wall_time_s is {metadata['wall_time_s']}; expected seconds by stage")
-    return metadata
-
-
-def check_rows(rows: Iterable[EpisodeRow]) -> None:
-    """
-    :param rows: of any number of agents
-    :raises ResultsError: there are none, an agent has an episode twice, or its ``env_steps`` do not grow
-    """
-    agents: dict[tuple[str, ...], dict[int, int]] = defaultdict(dict)
-    for row in rows:
-        steps = agents[row.agent]
-        if row.episode in steps:
-            raise ResultsError(f"episode {row.episode} of agent {' '.join(row.agent)} is there twice; expected once")
-        steps[row.episode] = row.env_steps
-    if not agents:
-        raise ResultsError("no rows; expected at least one episode")
-    for agent, steps in agents.items():
-        counts = [steps[episode] for episode in sorted(steps)]
-        if any(later <= earlier for earlier, later in itertools.pairwise(counts)):
-            raise ResultsError(
-                f"env_steps of agent {' '.join(agent)} do not grow from episode to episode; they are cumulative"
-            )
 
 
 # ------------------------------------------------------------ at episode N
@@ -308,7 +212,13 @@ def agent_episodes(rows: Iterable[EpisodeRow], column: str = "success") -> Agent
             f"rows of {len(kinds)} kinds ({listed}); expected one method, preset, environment and task set"
         )
     agents = {agent: index for index, agent in enumerate(sorted({(row.task, row.seed) for row in rows}))}
-    values = np.full((len(agents), max(row.episode for row in rows)), np.nan)
+    last = max(row.episode for row in rows)
+    if len(agents) > MAX_AGENTS or len(agents) * last > MAX_VALUES:
+        raise ResultsError(
+            f"{len(agents)} agents and {last} episodes; expected at most {MAX_AGENTS} agents in one line, "
+            f"and {MAX_VALUES} agents times episodes"
+        )
+    values = np.full((len(agents), last), np.nan)
     for row in rows:
         value = row.success if column == "success" else row.episode_return
         values[agents[row.task, row.seed], row.episode - 1] = value
@@ -329,6 +239,6 @@ def success_at(rows: Iterable[EpisodeRow], episode: int) -> Estimate:
 
 
 def return_at(rows: Iterable[EpisodeRow], episode: int) -> Estimate:
-    """The same for the return; in the kitchen, the number of subtasks completed in order."""
+    """The same for the return."""
     episodes = agent_episodes(rows, "return")
     return estimate(episodes.at(episode), episodes.tasks)

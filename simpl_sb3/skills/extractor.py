@@ -4,7 +4,7 @@ import io
 import json
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,17 +15,20 @@ from stable_baselines3.common.utils import get_device
 from tqdm import tqdm
 
 from simpl_sb3.demonstrations.windows import DemonstrationDataset, WindowBatch
-from simpl_sb3.errors import ModelFileError, SettingsError
+from simpl_sb3.errors import ModelFileError, SettingsError, SkillMismatchError
 from simpl_sb3.files import write_atomically
 from simpl_sb3.functional import behaviour_cloning_loss, prior_fit_loss, skill_loss, standard_gaussian_kl
-from simpl_sb3.skills.model import SkillModel
+from simpl_sb3.settings import plain_value, takes, unknown_names
+from simpl_sb3.skills.model import SkillModel, SkillOutputs
+from simpl_sb3.skills.settings import ExtractionSettings, SkillModelSettings
+from simpl_sb3.skills.tensor_files import check_optimizer_state, check_tensors, content_hash
 
 __all__ = ["SkillExtractor", "SkillLosses"]
 
 CHECKPOINT_NAME = "checkpoint_{:08d}.pt"
 N_METRIC_WINDOWS = 2048
-OPTIMISERS: dict[str, Callable[..., th.optim.Optimizer]] = {"adam": th.optim.Adam, "radam": th.optim.RAdam}
-DECAYS = ("none", "linear", "cosine")
+OPTIMIZERS: dict[str, Callable[..., th.optim.Optimizer]] = {"adam": th.optim.Adam, "radam": th.optim.RAdam}
+PROVENANCE = {"kind", "dataset_id", "env_id"}  # of a model's settings: what says nothing of its sizes
 
 
 class SkillLosses(NamedTuple):
@@ -41,115 +44,75 @@ class SkillExtractor:
     """
     Learns skills, their low-level policy and their prior from demonstrations without rewards or task labels.
 
-    The defaults suit two CPU cores. As published for the maze: ``encoder="lstm", encoder_hidden=(128,),
-    prior_hidden=(128,) * 6, norm="batch", optimizer="radam", batch_size=128, learning_rate=1e-3,
-    learning_rate_decay="none"``.
-
     Logged under ``train/`` and ``validation/`` every ``log_interval`` updates: ``action_mse`` (mean squared error of a
     number of an action, the action space scaled to [-1, 1], z sampled from the posterior), ``kl`` (nats, posterior to
     N(0, I)), ``prior_kl`` (nats, posterior to prior) and ``loss``; ``validation/prior_action_mse`` samples z from the
     prior instead.
 
     :param dataset: the demonstrations
-    :param horizon: H, env steps per skill
-    :param skill_dim: Z
-    :param encoder: "mlp" or "lstm"
-    :param encoder_hidden: hidden sizes; one number for an LSTM
-    :param decoder_hidden: hidden sizes of the low-level policy
-    :param prior_hidden: hidden sizes of the prior
-    :param norm: "none", "batch" or "layer"
-    :param prior_temperature: of the model that comes out, see ``SkillModel``
-    :param normalize_observations: standardise observations by the training part's mean and standard deviation
-    :param min_observation_std: smallest standard deviation that is taken so, in the observations' units, so that noise
-        on what hardly moves is not blown up; below 1e-6 a number counts as constant
-    :param observation_noise: standard deviation of the noise on standardised observations while learning, so that
-        skills and prior bear states a little off the demonstrations
-    :param kl_weight: beta, weight of KL(posterior || N(0, I)) against the actions' log likelihood summed over H and A
-    :param batch_size: B, windows per update
-    :param learning_rate: at the first update
-    :param learning_rate_decay: "none", "linear" or "cosine", to 0 at the last update
-    :param optimizer: "adam" or "radam"
-    :param validation_fraction: share of episodes set aside for ``validation/`` metrics; 0 for none
+    :param model: the model to train, or its settings; None makes one of the settings that are given by name
     :param folder: where ``progress.csv``, TensorBoard files and checkpoints go; None keeps nothing on disk
-    :param seed: of split, initial weights, windows and noise; None takes a random one
+    :param seed: seed of split, initial weights, windows and noise, 0 to 2^32 - 1; None takes a random one
     :param device: "auto" takes a GPU if there is one
     :param verbose: 1 prints the metrics
+    :param settings: fields of :class:`~simpl_sb3.skills.settings.ExtractionSettings`, and, where ``model`` is None, of
+        :class:`~simpl_sb3.skills.settings.SkillModelSettings`
     :raises DatasetError: when no episode is as long as the horizon
-    :raises SettingsError: for unknown names and numbers out of range
+    :raises SettingsError: for unknown names, and values out of range
+    :raises SkillMismatchError: for a model whose spaces are not the dataset's
     """
 
+    @takes(SkillModelSettings, ExtractionSettings)
     def __init__(
         self,
         dataset: DemonstrationDataset,
+        model: SkillModel | SkillModelSettings | None = None,
         *,
-        horizon: int = 10,
-        skill_dim: int = 10,
-        encoder: str = "mlp",
-        encoder_hidden: Sequence[int] = (128, 128, 128),
-        decoder_hidden: Sequence[int] = (128, 128, 128, 128),
-        prior_hidden: Sequence[int] = (128, 128, 128, 128),
-        norm: str = "none",
-        prior_temperature: float = 1.0,
-        normalize_observations: bool = True,
-        min_observation_std: float = 1e-6,
-        observation_noise: float = 0.0,
-        kl_weight: float = 1e-2,
-        batch_size: int = 512,
-        learning_rate: float = 2e-3,
-        learning_rate_decay: str = "cosine",
-        optimizer: str = "adam",
-        validation_fraction: float = 0.1,
         folder: str | Path | None = None,
         seed: int | None = None,
         device: th.device | str = "auto",
         verbose: int = 0,
+        **settings: Any,
     ) -> None:
-        if learning_rate_decay not in DECAYS or optimizer not in OPTIMISERS:
-            raise SettingsError(
-                f"learning_rate_decay and optimizer are {learning_rate_decay!r} and {optimizer!r}, "
-                f"expected one of {DECAYS} and one of {tuple(OPTIMISERS)}"
-            )
-        whole, real = min(horizon, skill_dim, batch_size), min(kl_weight, observation_noise)
-        if whole < 1 or not 0.0 <= validation_fraction < 1.0 or real < 0.0:
-            raise SettingsError(
-                f"given horizon {horizon}, skill_dim {skill_dim}, batch_size {batch_size}, validation_fraction "
-                f"{validation_fraction}, kl_weight {kl_weight}, observation_noise {observation_noise}; "
-                "expected at least 1, 1, 1, 0 (below 1), 0 and 0"
-            )
+        sizes, self.extraction = _sorted_settings(model, settings)
         self.device = get_device(device)
-        self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
-        self.batch_size, self.kl_weight, self.observation_noise = batch_size, kl_weight, observation_noise
-        self.learning_rate, self.learning_rate_decay = learning_rate, learning_rate_decay
+        self.seed = _checked_seed(seed)
         self.folder = None if folder is None else Path(folder)
         self.verbose = verbose
         self.n_updates = 0
         self.metrics: dict[str, float] = {}
-        dataset.n_windows(horizon)  # raises if there is none
-        self.train_data, self.validation_data = self._split(dataset, validation_fraction, horizon)
-        with th.random.fork_rng(devices=[]):
-            th.manual_seed(self.seed)
-            self.model = SkillModel(
-                dataset.observation_space,
-                dataset.action_space,
-                horizon=horizon,
-                skill_dim=skill_dim,
-                observation_key=dataset.observation_key,
-                encoder=encoder,
-                encoder_hidden=encoder_hidden,
-                decoder_hidden=decoder_hidden,
-                prior_hidden=prior_hidden,
-                norm=norm,
-                prior_temperature=prior_temperature,
-            )
-        if normalize_observations:
-            mean = self.train_data.observations.mean(axis=0, dtype=np.float64)
-            std = self.train_data.observations.std(axis=0, dtype=np.float64)
-            self.model.set_observation_statistics(mean, np.where(std > 1e-6, np.maximum(std, min_observation_std), 1.0))
+        dataset.n_windows(sizes.horizon)  # raises if there is none
+        self.train_data, self.validation_data = self._split(dataset, self.extraction.validation_fraction, sizes.horizon)
+        self.model = model if isinstance(model, SkillModel) else self._new_model(dataset, sizes)
+        _check_model_fits(self.model, dataset)
+        if self.extraction.normalize_observations:
+            self.model.fit_observation_statistics(self.train_data.observations, self.extraction.min_observation_std)
         self.model.to(self.device)
-        fused = {"fused": True} if optimizer == "adam" else {}
-        self.optimizer = OPTIMISERS[optimizer](self.model.parameters(), lr=learning_rate, **fused)
+        fused = {"fused": True} if self.extraction.optimizer == "adam" else {}
+        self.optimizer = OPTIMIZERS[self.extraction.optimizer](
+            self.model.parameters(), lr=self.extraction.learning_rate, **fused
+        )
         self.rng = np.random.default_rng(self.seed)
         self.noise = th.Generator(self.device).manual_seed(self.seed)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything that is used, by name, JSON-able: the model's settings, those of the extraction, and the seed."""
+        own = {**self.extraction.as_dict(), "seed": self.seed, "device": str(self.device)}
+        spaces = {"kind", "observation_space", "action_space"}
+        return {name: value for name, value in self.model.settings.items() if name not in spaces} | own
+
+    def _new_model(self, dataset: DemonstrationDataset, sizes: SkillModelSettings) -> SkillModel:
+        with th.random.fork_rng(devices=[]):
+            th.manual_seed(self.seed)
+            return SkillModel(
+                dataset.observation_space,
+                dataset.action_space,
+                observation_key=dataset.observation_key,
+                dataset_id=dataset.id,
+                env_id=dataset.env_id,
+                **sizes.as_dict(),
+            )
 
     def _split(
         self, dataset: DemonstrationDataset, fraction: float, horizon: int
@@ -182,6 +145,10 @@ class SkillExtractor:
         """
         if checkpoint_interval is not None and self.folder is None:
             raise SettingsError("checkpoint_interval is given, but no folder to write checkpoints to")
+        if min(log_interval, checkpoint_interval or 1) < 1:
+            raise SettingsError(
+                f"log_interval is {log_interval} and checkpoint_interval {checkpoint_interval}: expected at least 1."
+            )
         logger = self._make_logger()
         self.model.unfreeze()
         sums = th.zeros(len(SkillLosses._fields), device=self.device)
@@ -202,10 +169,11 @@ class SkillExtractor:
         return self.model.freeze()
 
     def _update(self, total_updates: int) -> tuple[th.Tensor, ...]:
-        rate = self.learning_rate * self._rate_factor(self.n_updates / total_updates)
+        rate = self.extraction.learning_rate * self._rate_factor(self.n_updates / total_updates)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        losses = self.losses(self.train_data.sample_windows(self.batch_size, self.model.horizon, self.rng), self.noise)
+        windows = self.train_data.sample_windows(self.extraction.batch_size, self.model.horizon, self.rng)
+        losses = self.losses(windows, self.noise)
         self.optimizer.zero_grad()
         losses.loss.backward()
         self.optimizer.step()
@@ -213,9 +181,9 @@ class SkillExtractor:
         return tuple(loss.detach() for loss in losses)
 
     def _rate_factor(self, progress: float) -> float:
-        if self.learning_rate_decay == "linear":
+        if self.extraction.learning_rate_decay == "linear":
             return 1.0 - progress
-        return 0.5 * (1.0 + math.cos(math.pi * progress)) if self.learning_rate_decay == "cosine" else 1.0
+        return 0.5 * (1.0 + math.cos(math.pi * progress)) if self.extraction.learning_rate_decay == "cosine" else 1.0
 
     def losses(self, windows: WindowBatch, noise: th.Generator, from_prior: bool = False) -> SkillLosses:
         """
@@ -226,24 +194,19 @@ class SkillExtractor:
         :param from_prior: decode z from the prior instead of the posterior (a metric, nothing to train on)
         :return: scalars
         """
-        model = self.model
-        observations = model.standardise(th.from_numpy(windows.observations).to(self.device))  # (B, H + 1, O)
-        if model.training and self.observation_noise > 0.0:
-            blur = th.randn(observations.shape, generator=noise, device=self.device)
-            observations = observations + self.observation_noise * blur
-        actions = model.scale_actions(th.from_numpy(windows.actions).to(self.device))  # (B, H, A)
-        mean, std = model.encoder(observations, actions)  # (B, Z)
-        prior_mean, prior_std = model.prior_head(model.prior_net(observations[:, 0]))  # (B, Z)
-        z_mean, z_std = (prior_mean, prior_std) if from_prior else (mean, std)
-        z = z_mean + z_std * th.randn(z_mean.shape, generator=noise, device=self.device)
-        repeated = z.unsqueeze(1).expand(-1, model.horizon, -1)
-        inputs = th.cat([observations[:, :-1], repeated], dim=-1).flatten(0, 1)  # (B H, O + Z)
-        behaviour_cloning = behaviour_cloning_loss(model.decoder(inputs).view_as(actions), actions)
-        kl = standard_gaussian_kl(mean, std).mean()
-        prior_fit = prior_fit_loss(mean, std, prior_mean, prior_std)
+        outputs: SkillOutputs = self.model(
+            th.from_numpy(windows.observations).to(self.device),
+            th.from_numpy(windows.actions).to(self.device),
+            noise,
+            observation_noise=self.extraction.observation_noise if self.model.training else 0.0,
+            from_prior=from_prior,
+        )
+        behaviour_cloning = behaviour_cloning_loss(outputs.actions, outputs.targets)
+        kl = standard_gaussian_kl(*outputs.posterior).mean()
+        prior_fit = prior_fit_loss(*outputs.posterior, *outputs.prior)
         return SkillLosses(
-            loss=skill_loss(behaviour_cloning, kl, prior_fit, self.kl_weight),
-            action_mse=2.0 * behaviour_cloning * len(actions) / actions.numel(),
+            loss=skill_loss(behaviour_cloning, kl, prior_fit, self.extraction.kl_weight),
+            action_mse=2.0 * behaviour_cloning * len(outputs.actions) / outputs.actions.numel(),
             kl=kl,
             prior_kl=prior_fit,
         )
@@ -309,14 +272,15 @@ class SkillExtractor:
             "noise": self.noise.get_state(),
         }
         content = io.BytesIO()
-        th.save(state, content)
+        th.save(state | {"sha256": _checkpoint_hash(state)}, content)
         path = self.folder / CHECKPOINT_NAME.format(self.n_updates)
         write_atomically(path, content.getvalue())
         return path
 
     def restore(self, path: str | Path | None = None) -> int:
         """
-        Goes back to a checkpoint, so that :meth:`learn` ends as if it had never been interrupted.
+        Goes back to a checkpoint, so that :meth:`learn` ends as if it had never been interrupted. Everything in the
+        checkpoint is checked before any of it is taken.
 
         :param path: a checkpoint; None takes the newest in ``folder``, or starts afresh if there is none
         :return: updates done so far
@@ -329,15 +293,76 @@ class SkillExtractor:
             path = found[-1]
         try:
             state = th.load(path, map_location=self.device, weights_only=True)
-            if json.loads(state["settings"]) != self.model.settings:
-                raise ModelFileError(f"checkpoint {path} is of another model: {state['settings']}")
-            self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.rng.bit_generator.state = json.loads(state["rng"])
-            self.noise.set_state(state["noise"].cpu())
-            self.n_updates = state["n_updates"]
-        except ModelFileError:
-            raise
+            given = json.loads(state["settings"])
+            if _without_provenance(given) != _without_provenance(self.model.settings):
+                raise ModelFileError(f"it is of another model: {state['settings']}")
+            if state.get("sha256", wanted := _checkpoint_hash(state)) != wanted:
+                raise ModelFileError("its numbers are not those that were saved (SHA-256)")
+            check_tensors(state["model"], self.model.state_dict())
+            optimizer_state = check_optimizer_state(state["optimizer"], self.optimizer)
+            rng = np.random.default_rng()
+            rng.bit_generator.state = json.loads(state["rng"])
+            noise = th.Generator(self.device)
+            noise.set_state(state["noise"].cpu())
+            n_updates = state["n_updates"]
+            if type(n_updates) is not int or n_updates < 0:
+                raise ModelFileError(f"n_updates is {n_updates!r}, expected a whole number of at least 0")
         except Exception as error:  # torch raises many kinds for a broken file
-            raise ModelFileError(f"{path} is no checkpoint of skill extraction: {error}") from error
+            reason = error if isinstance(error, ModelFileError) else f"{type(error).__name__} while reading it"
+            raise ModelFileError(f"{path} is no checkpoint of this skill extraction: {reason}") from error
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(optimizer_state)
+        self.rng, self.noise, self.n_updates = rng, noise, n_updates
         return self.n_updates
+
+
+def _sorted_settings(
+    model: SkillModel | SkillModelSettings | None, given: dict[str, Any]
+) -> tuple[SkillModelSettings, ExtractionSettings]:
+    """What is given by name, as the model's settings and as the extraction's."""
+    of_model, of_extraction = SkillModelSettings.names(), ExtractionSettings.names()
+    if unknown := [name for name in given if name not in (*of_model, *of_extraction)]:
+        raise unknown_names("SkillExtractor", unknown, [*of_model, *of_extraction])
+    sizes = {name: value for name, value in given.items() if name in of_model}
+    if model is not None and sizes:
+        raise SettingsError(f"given a model and {', '.join(sizes)}: expected these in the model's own settings.")
+    extraction = ExtractionSettings.of({name: value for name, value in given.items() if name in of_extraction})
+    if model is None:
+        return SkillModelSettings.of(sizes), extraction
+    if not isinstance(model, SkillModel | SkillModelSettings):
+        raise SettingsError(f"model is {model!r}: expected a SkillModel, SkillModelSettings or None.")
+    return model.sizes if isinstance(model, SkillModel) else model, extraction
+
+
+def _checked_seed(seed: Any) -> int:
+    if seed is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    seed = plain_value(seed)
+    if type(seed) is not int or not 0 <= seed < 2**32:
+        raise SettingsError(f"seed is {seed!r}: expected a whole number from 0 to 2^32 - 1, or None.")
+    return seed
+
+
+def _check_model_fits(model: SkillModel, dataset: DemonstrationDataset) -> None:
+    own = model.observation_space, model.action_space
+    if own != (dataset.observation_space, dataset.action_space):
+        raise SkillMismatchError(
+            f"The model has observations in {own[0]} and actions in {own[1]}; the dataset {dataset.id} has "
+            f"{dataset.observation_space} and {dataset.action_space}."
+        )
+
+
+def _without_provenance(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name not in PROVENANCE}
+
+
+def _checkpoint_hash(state: dict[str, Any]) -> str:
+    """SHA-256 over the weights, the optimiser's moments and the generators' states."""
+    moments = {
+        f"optimizer.{index}.{name}": value
+        for index, values in state["optimizer"]["state"].items()
+        for name, value in values.items()
+    }
+    texts = f"{state['settings']} {state['n_updates']} {state['rng']}".encode()
+    tensors = {"texts": th.frombuffer(bytearray(texts), dtype=th.uint8), "noise": state["noise"]}
+    return content_hash({**state["model"], **moments, **tensors})

@@ -1,19 +1,18 @@
-"""Networks of skills, actors and critics: torch only, no Stable-Baselines3, no Gymnasium."""
+"""The networks of a skill model: torch only, no Stable-Baselines3, no Gymnasium."""
 
 from collections.abc import Sequence
 from itertools import pairwise
 
-import numpy as np
 import torch as th
 from torch import nn
 
 from simpl_sb3.errors import SettingsError
+from simpl_sb3.skills.settings import NORMS
 
 __all__ = [
     "MLP",
     "NORMS",
     "SKILL_ENCODERS",
-    "FoldedMLP",
     "GaussianHead",
     "LSTMSkillEncoder",
     "MLPSkillEncoder",
@@ -22,7 +21,6 @@ __all__ = [
 
 LEAKY_SLOPE = 0.2
 LOG_STD_RANGE = (-10.0, 2.0)
-NORMS = ("none", "batch", "layer")
 
 
 class MLP(nn.Module):
@@ -49,99 +47,17 @@ class MLP(nn.Module):
         :param inputs: (..., in_features); (rows, in_features) under batch normalisation
         :return: (..., out_features)
         """
-        return self.forward_from(self._first(inputs))
-
-    def _first(self, inputs: th.Tensor) -> th.Tensor:
-        first = self.linears[0] if len(self.linears) else self.output
-        return first(inputs)
-
-    def forward_from(self, hidden: th.Tensor) -> th.Tensor:
-        """
-        What remains after the first Linear, so that a caller may compute that one its own way.
-
-        :param hidden: the first Linear's output, overwritten, (..., hidden_sizes[0])
-        :return: (..., out_features)
-        """
-        if not len(self.linears):
-            return hidden
-        for block, norm in enumerate(self.norms):
-            if block:
-                hidden = self.linears[block](hidden)
-            hidden = nn.functional.leaky_relu_(norm(hidden), LEAKY_SLOPE)
-        return self.output(hidden)
+        hidden = inputs
+        for linear, norm in zip(self.linears, self.norms, strict=True):
+            hidden = nn.functional.leaky_relu_(norm(linear(hidden)), LEAKY_SLOPE)
+        outputs: th.Tensor = self.output(hidden)
+        return outputs
 
 
 def _make_norm(norm: str, width: int, block: int) -> nn.Module:
     if norm == "batch" and block > 0:
         return nn.BatchNorm1d(width)
     return nn.LayerNorm(width) if norm == "layer" else nn.Identity()
-
-
-class FoldedMLP:
-    """
-    A numpy copy of an :class:`MLP` as it is in evaluation mode: six times faster than torch on a single row.
-
-    Batch normalisation, and the mean that layer normalisation subtracts, are folded into the Linear before them. Later
-    changes of the network are not followed.
-
-    :param mlp: the network to copy
-    """
-
-    def __init__(self, mlp: MLP) -> None:
-        self.layers: list[tuple[np.ndarray, np.ndarray, _LayerNorm | None]] = []
-        for linear, norm in zip(mlp.linears, mlp.norms, strict=True):
-            assert isinstance(linear, nn.Linear)
-            weight, bias = _to_numpy(linear.weight).T, _to_numpy(linear.bias)
-            if isinstance(norm, nn.BatchNorm1d):
-                assert norm.running_mean is not None
-                assert norm.running_var is not None
-                gain = _to_numpy(norm.weight) / np.sqrt(_to_numpy(norm.running_var) + norm.eps)
-                weight, bias = weight * gain, (bias - _to_numpy(norm.running_mean)) * gain + _to_numpy(norm.bias)
-            if isinstance(norm, nn.LayerNorm):
-                weight, bias = weight - weight.mean(axis=1, keepdims=True), bias - bias.mean()
-            self._append(weight, bias, _LayerNorm(norm) if isinstance(norm, nn.LayerNorm) else None)
-        self._append(_to_numpy(mlp.output.weight).T, _to_numpy(mlp.output.bias), None)
-
-    def _append(self, weight: np.ndarray, bias: np.ndarray, norm: "_LayerNorm | None") -> None:
-        self.layers.append((np.ascontiguousarray(weight, dtype=np.float32), bias.astype(np.float32), norm))
-
-    def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        """
-        :param inputs: (B, in_features) float32
-        :return: (B, out_features) float32
-        """
-        hidden = inputs
-        for weight, bias, norm in self.layers[:-1]:
-            hidden = hidden @ weight
-            hidden += bias
-            if norm is not None:
-                norm.apply(hidden)
-            np.maximum(hidden, hidden * _SLOPE, out=hidden)
-        weight, bias, _ = self.layers[-1]
-        outputs: np.ndarray = hidden @ weight
-        outputs += bias
-        return outputs
-
-
-_SLOPE = np.float32(LEAKY_SLOPE)
-
-
-class _LayerNorm:
-    """Layer normalisation of rows whose mean is 0 already."""
-
-    def __init__(self, norm: nn.LayerNorm) -> None:
-        self.gain, self.bias = _to_numpy(norm.weight).astype(np.float32), _to_numpy(norm.bias).astype(np.float32)
-        self.eps = np.float32(norm.eps)
-
-    def apply(self, hidden: np.ndarray) -> None:
-        variance = np.einsum("ij,ij->i", hidden, hidden)[:, None] / np.float32(hidden.shape[1])
-        hidden /= np.sqrt(variance + self.eps)
-        hidden *= self.gain
-        hidden += self.bias
-
-
-def _to_numpy(tensor: th.Tensor) -> np.ndarray:
-    return tensor.detach().cpu().double().numpy()
 
 
 class GaussianHead(nn.Module):

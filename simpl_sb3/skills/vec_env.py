@@ -1,103 +1,26 @@
 """``SkillVecEnv``: many task environments whose actions are skills, with one decoder call per env step for all."""
 
-from collections.abc import Callable, Iterable, Sequence
+import operator
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import find_highest_version, get_env_id, parse_env_id
 from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.vector.utils import batch_space
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
-from simpl_sb3.errors import EnvironmentSpecError
-from simpl_sb3.skills.model import SkillModel
-from simpl_sb3.skills.wrapper import SKILL_BOUND, check_skills_fit, skill_action_space
+from simpl_sb3.errors import EnvironmentSpecError, SettingsError
+from simpl_sb3.skills.base import Skills
+from simpl_sb3.skills.checks import check_infos, check_numbers
+from simpl_sb3.skills.fit import check_fit, skill_action_space
+from simpl_sb3.skills.held_envs import HeldEnvs, HeldVectorEnv, call_envs, get_attr_of, info_of, set_attr_of
 
-
-def info_of(infos: dict[str, Any], index: int) -> dict[str, Any]:
-    """One environment's part of a Gymnasium vector environment's infos, as the plain environment gives it."""
-    own: dict[str, Any] = {}
-    for key, values in infos.items():
-        mask = infos.get(f"_{key}")
-        if key.startswith("_") or (mask is not None and not mask[index]):
-            continue
-        if isinstance(values, dict):
-            own[key] = info_of(values, index)
-        elif isinstance(values, np.ndarray):
-            own[key] = bool(values[index]) if values.dtype == bool and values.ndim == 1 else values[index]
-    return own
-
-
-class HeldEnvs(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
-    """
-    Plain environments, one after the other, each held where it ended until ``reset`` names it in ``reset_mask``.
-
-    Gymnasium's ``SyncVectorEnv`` refuses to step while one of its environments has ended; a skill must go on for the
-    others.
-
-    :param env_fns: one constructor per environment
-    """
-
-    metadata = {"autoreset_mode": AutoresetMode.DISABLED}
-
-    def __init__(self, env_fns: Sequence[Callable[[], gym.Env]]) -> None:
-        self.envs = [make() for make in env_fns]
-        self.num_envs = len(self.envs)
-        self.single_observation_space = self.envs[0].observation_space
-        self.single_action_space = self.envs[0].action_space
-        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
-        self.action_space = batch_space(self.single_action_space, self.num_envs)
-        self.render_mode = self.envs[0].render_mode
-        self.spec = self.envs[0].spec
-        self._observations: list[Any] = [None] * self.num_envs
-        self._flags = np.zeros((2, self.num_envs), bool)  # terminated, truncated
-        self._active = np.ones(self.num_envs, bool)
-
-    def _stacked(self) -> Any:
-        first = self._observations[0]
-        if isinstance(first, dict):
-            return {key: np.stack([observation[key] for observation in self._observations]) for key in first}
-        return np.stack(self._observations)
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        options = dict(options or {})
-        mask, tasks = options.pop("reset_mask", np.ones(self.num_envs, bool)), options.pop("tasks", None)
-        infos = dict[str, Any]()
-        for i in np.flatnonzero(mask):
-            own = options | ({"task": tasks[i]} if tasks is not None and tasks[i] is not None else {})
-            own_seed = None if seed is None else seed + int(i)
-            self._observations[i], info = self.envs[i].reset(seed=own_seed, options=own or None)
-            infos = self._add_info(infos, info, int(i))
-        self._flags[:, mask] = False
-        return self._stacked(), infos
-
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        rewards, infos = np.zeros(self.num_envs), dict[str, Any]()
-        for i in np.flatnonzero(self._active & ~self._flags.any(axis=0)):
-            self._observations[i], rewards[i], *self._flags[:, i], info = self.envs[i].step(actions[i])
-            infos = self._add_info(infos, info, int(i))
-        return self._stacked(), rewards, self._flags[0].copy(), self._flags[1].copy(), infos
-
-    def set_active(self, active: np.ndarray) -> None:
-        """Hold every environment outside ``active`` (num_envs,) bool, as if it had ended."""
-        self._active = np.asarray(active, bool)
-
-    def set_task(self, task: Any, indices: Iterable[int] | None = None) -> None:
-        """Give environments another task, at once and until changed."""
-        for i in range(self.num_envs) if indices is None else indices:
-            self.envs[i].get_wrapper_attr("set_task")(task)
-
-    def render(self) -> tuple[Any, ...]:
-        return tuple(env.render() for env in self.envs)
-
-    def close_extras(self, **kwargs: Any) -> None:
-        for env in self.envs:
-            env.close()
+__all__ = ["SkillVecEnv", "make_skill_vec_env"]
 
 
 class SkillVecEnv(VecEnv):
@@ -109,31 +32,38 @@ class SkillVecEnv(VecEnv):
     ``TimeLimit.truncated`` and ``episode`` (return, and length in env steps). ``env_method`` knows ``set_task``,
     ``reset``, and what the environments have.
 
-    :param envs: a Gymnasium ``VectorEnv`` with ``AutoresetMode.DISABLED`` that holds ended environments and knows
-        ``set_active``, or constructors of plain environments
-    :param skills: a model, or the path of a saved one
-    :param bound: half-width b of the action space Box(-b, b, (Z,))
-    :raises EnvironmentSpecError: for a vector environment that resets by itself, and as ``SkillActionWrapper``
+    :param envs: a Gymnasium ``VectorEnv`` that is a :class:`~simpl_sb3.skills.held_envs.HeldVectorEnv`, or
+        constructors of plain environments
+    :param skills: skills, or the path of saved ones
+    :param bound: half-width b of the action space Box(-b, b, (Z,)); None takes ``skills.action_bound``
+    :param observation_key: which part of Dict observations the skills read; None takes the skills' own key
+    :param check_env: refuse an environment of another id, or with other bounds of its observations, than the one that
+        the skills were extracted from
+    :raises EnvironmentSpecError: for a vector environment that resets by itself or does not hold ended environments,
+        and as ``SkillActionWrapper``; when stepped, for NaN, infinite or absurdly large observations and rewards
     :raises SkillMismatchError: as ``SkillActionWrapper``
     """
 
     def __init__(
         self,
         envs: VectorEnv | Sequence[Callable[[], gym.Env]],
-        skills: SkillModel | str | Path,
-        bound: float = SKILL_BOUND,
+        skills: Skills | str | Path,
+        bound: float | None = None,
+        *,
+        observation_key: str | None = None,
+        check_env: bool = True,
     ) -> None:
-        # Any: Gymnasium has no type for a vector environment that knows set_active, set_task and tasks
-        self.envs: Any = envs if isinstance(envs, VectorEnv) else HeldEnvs(envs)
-        mode = self.envs.metadata.get("autoreset_mode")
-        if mode != AutoresetMode.DISABLED:
-            raise EnvironmentSpecError(
-                f"SkillVecEnv resets by itself: make the vector environment with AutoresetMode.DISABLED, not {mode}."
-            )
-        self.skills = skills if isinstance(skills, SkillModel) else SkillModel.load(skills)
-        offered = self.envs.single_observation_space
-        observation_space = check_skills_fit(offered, self.envs.single_action_space, self.skills)
-        self._key = self.skills.observation_key if isinstance(offered, gym.spaces.Dict) else None
+        self.envs: HeldVectorEnv = _held(envs)
+        self.skills = skills if isinstance(skills, Skills) else Skills.load(skills)
+        self._act = self.skills.folded()
+        observation_space, self._key = check_fit(
+            self.skills,
+            self.envs.single_observation_space,
+            self.envs.single_action_space,
+            env_id=getattr(self.envs.spec, "id", None),
+            observation_key=observation_key,
+            check_env=check_env,
+        )
         self.render_mode = self.envs.render_mode
         super().__init__(self.envs.num_envs, observation_space, skill_action_space(self.skills, bound))
         self._actions = np.zeros((self.num_envs, self.skills.skill_dim), np.float32)
@@ -142,11 +72,18 @@ class SkillVecEnv(VecEnv):
         self._observations = np.zeros((self.num_envs, *observation_space.shape), np.float32)
 
     def _read(self, observations: Any) -> np.ndarray:
-        return np.array(observations if self._key is None else observations[self._key], np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
+            return np.array(observations if self._key is None else observations[self._key], np.float32)
 
     def _reset(self, mask: np.ndarray, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         observations, infos = self.envs.reset(seed=seed, options={**(options or {}), "reset_mask": mask})
-        self._observations[mask] = self._read(observations)[mask]
+        read = self._read(observations)
+        if read.shape != self._observations.shape:
+            raise EnvironmentSpecError(
+                f"The vector environment's observations have shape {read.shape}; expected {self._observations.shape}."
+            )
+        check_numbers(read, np.zeros(self.num_envs), np.zeros(self.num_envs, int), infos.get("task"))
+        self._observations[mask] = read[mask]
         self._returns[mask], self._lengths[mask] = 0.0, 0
         for i in np.flatnonzero(mask):
             self.reset_infos[i] = info_of(infos, int(i))
@@ -188,9 +125,10 @@ class SkillVecEnv(VecEnv):
         last: list[dict[str, Any]] = [{}] * self.num_envs  # the vector environment's infos at each one's last env step
         observations = self._observations
         for step in range(self.skills.horizon):
-            low_level_actions = self.skills.act(observations, self._actions)
-            raw, reward, now_terminated, now_truncated, info = self.envs.step(low_level_actions)
-            observations = np.where(self._column(running), self._read(raw), observations)
+            raw, reward, now_terminated, now_truncated, info = self.envs.step(self._act(observations, self._actions))
+            read = self._read(raw)
+            check_numbers(read, reward, self._lengths + steps + 1, info.get("task"))
+            observations = np.where(self._column(running), read, observations)
             observed[step] = observations
             rewards[running] += reward[running]
             steps[running] += 1
@@ -204,6 +142,7 @@ class SkillVecEnv(VecEnv):
         self._returns += rewards
         self._lengths += steps
         infos = self._infos(last, observed, steps)
+        check_infos(infos)
         dones = terminated | truncated
         self._finish(dones, terminated, infos)
         return self._observations.copy(), rewards.astype(np.float32), dones, infos
@@ -237,62 +176,107 @@ class SkillVecEnv(VecEnv):
                 options["tasks"] = [options.pop("task")] * self.num_envs
             self._reset(mask, kwargs.get("seed"), options)
             return [(self._observations[i].copy(), self.reset_infos[i]) for i in chosen]
-        if isinstance(self.envs, HeldEnvs):
-            return [self.envs.envs[i].get_wrapper_attr(method_name)(*args, **kwargs) for i in chosen]
         if method_name == "set_task":
-            self.envs.set_task(*args, indices=chosen, **kwargs)
+            self.envs.set_task(*args, **kwargs | {"indices": chosen})
             return [None] * len(chosen)
-        result = getattr(self.envs, method_name)(*args, **kwargs)
-        return [result] * len(chosen)
+        return call_envs(self.envs, chosen, method_name, *args, **kwargs)
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         chosen = list(self._get_indices(indices))
         if attr_name == "skills":
             return [self.skills] * len(chosen)
-        if isinstance(self.envs, HeldEnvs):
-            return [self.envs.envs[i].get_wrapper_attr(attr_name) for i in chosen]
-        if attr_name == "task":
-            return [self.envs.tasks[i] for i in chosen]
-        return [getattr(self.envs, attr_name)] * len(chosen)
+        return get_attr_of(self.envs, chosen, attr_name)
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        if isinstance(self.envs, HeldEnvs):
-            for i in self._get_indices(indices):
-                self.envs.envs[i].set_wrapper_attr(attr_name, value)
-        else:
-            setattr(self.envs, attr_name, value)
+        set_attr_of(self.envs, list(self._get_indices(indices)), attr_name, value)
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: VecEnvIndices = None) -> list[bool]:
         """``Monitor`` counts as a wrapper: what it would write into the infos is there."""
         return [wrapper_class is Monitor] * len(list(self._get_indices(indices)))
 
     def get_images(self) -> Sequence[np.ndarray | None]:
-        return self.envs.render() or [None] * self.num_envs
+        return list(self.envs.render() or [None] * self.num_envs)
 
     def close(self) -> None:
         self.envs.close()
 
 
+def _held(envs: VectorEnv | VecEnv | Sequence[Callable[[], gym.Env]]) -> HeldVectorEnv:
+    """
+    The vector environment, or one made of constructors.
+
+    :raises EnvironmentSpecError: for one that resets by itself, or does not hold ended environments
+    """
+    constructors = "give SkillVecEnv the constructors of plain environments, [make_env] * n"
+    if isinstance(envs, VecEnv):
+        raise EnvironmentSpecError(f"{type(envs).__name__} is a Stable-Baselines3 vector environment: {constructors}.")
+    if not isinstance(envs, VectorEnv):
+        return HeldEnvs(envs)
+    mode = envs.metadata.get("autoreset_mode")
+    if mode != AutoresetMode.DISABLED:
+        raise EnvironmentSpecError(
+            f"SkillVecEnv resets by itself: make the vector environment with AutoresetMode.DISABLED, not {mode}."
+        )
+    if missing := [name for name in ("set_active", "set_task") if not hasattr(envs, name)]:
+        raise EnvironmentSpecError(
+            f"{type(envs).__name__} has no {' and no '.join(missing)}: it cannot hold the environments that have ended "
+            f"while a skill goes on in the others. Instead, {constructors}."
+        )
+    return cast(HeldVectorEnv, envs)  # asked by name: Protocols do not see metadata and spaces
+
+
+def _registered_id(env_id: str) -> str:
+    """
+    The full id of a registered environment, as ``gym.make`` finds it: ``module:Name-v0`` imports the module first, and
+    ``Name`` is the newest version.
+
+    :raises EnvironmentSpecError: for an id that is not registered
+    """
+    module, _, name = env_id.rpartition(":")
+    try:
+        if module:
+            import_module(module)
+        namespace, plain, version = parse_env_id(name)
+        version = find_highest_version(namespace, plain) if version is None else version
+        return gym.spec(get_env_id(namespace, plain, version)).id
+    except (gym.error.Error, ImportError) as error:
+        raise EnvironmentSpecError(f"no environment {env_id!r}: {error}") from error
+
+
 def make_skill_vec_env(
-    env_id: str | Callable[[], gym.Env],
-    skills: SkillModel | str | Path,
+    env_id: str | Callable[..., gym.Env],
+    skills: Skills | str | Path,
     n_envs: int = 40,
     *,
     seed: int | None = None,
-    bound: float = SKILL_BOUND,
+    bound: float | None = None,
+    observation_key: str | None = None,
+    check_env: bool = True,
     **env_kwargs: Any,
 ) -> SkillVecEnv:
     """
     Many environments in one line: the environment's native vector form where it has one, plain ones in turn otherwise.
 
-    :param env_id: a registered id, or a constructor of one environment
-    :param skills: a model, or the path of a saved one
-    :param n_envs: how many; for meta-training, the number of training tasks is a good choice
+    :param env_id: a registered id (also ``module:Name-v0``, or without version for the newest), or a constructor of
+        one environment
+    :param skills: skills, or the path of saved ones
+    :param n_envs: number of environments; for meta-training, the number of training tasks is a good choice
     :param seed: seed of the first reset
+    :param bound: see :class:`SkillVecEnv`
+    :param observation_key: see :class:`SkillVecEnv`
+    :param check_env: see :class:`SkillVecEnv`
     :param env_kwargs: passed on to the environment
+    :raises EnvironmentSpecError: for an id that is not registered, and as ``SkillVecEnv``
+    :raises SettingsError: for ``n_envs`` that is not a whole number above 0
     """
+    if isinstance(n_envs, bool) or not hasattr(n_envs, "__index__") or n_envs < 1:
+        raise SettingsError(f"n_envs is {n_envs!r}: expected a whole number of at least 1.")
+    n_envs = operator.index(n_envs)
+    envs: Any
+    if isinstance(env_id, str):
+        env_id = _registered_id(env_id)
     if isinstance(env_id, str) and gym.spec(env_id).vector_entry_point is not None:
-        envs: Any = gym.make_vec(
+        envs = gym.make_vec(
             env_id,
             n_envs,
             vectorization_mode="vector_entry_point",
@@ -300,8 +284,11 @@ def make_skill_vec_env(
             **env_kwargs,
         )
     else:
-        make = (lambda: gym.make(env_id, **env_kwargs)) if isinstance(env_id, str) else (lambda: env_id(**env_kwargs))
+
+        def make() -> gym.Env:
+            return gym.make(env_id, **env_kwargs) if isinstance(env_id, str) else env_id(**env_kwargs)
+
         envs = [make] * n_envs
-    vec_env = SkillVecEnv(envs, skills, bound)
+    vec_env = SkillVecEnv(envs, skills, bound, observation_key=observation_key, check_env=check_env)
     vec_env.seed(seed)
     return vec_env

@@ -5,54 +5,13 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium import spaces
 
-from simpl_sb3.errors import EnvironmentSpecError, SkillMismatchError
-from simpl_sb3.skills.model import SkillModel
+from simpl_sb3.errors import SettingsError
+from simpl_sb3.skills.base import SKILL_BOUND, Skills
+from simpl_sb3.skills.checks import check_numbers, checked_reset, checked_step
+from simpl_sb3.skills.fit import check_fit, skill_action_space
 
-SKILL_BOUND = 3.0  # a skill is a standard normal vector: three standard deviations hold 99.7 % of each coordinate
-
-
-def check_skills_fit(observation_space: spaces.Space, action_space: spaces.Space, skills: SkillModel) -> spaces.Box:
-    """
-    Check that an environment's spaces are those that the skills were extracted from.
-
-    :return: the observation space that the skills read: the environment's, or what it has at the skills' key
-    :raises EnvironmentSpecError: for a discrete or unbounded action space, or an observation without the skills' key
-    :raises SkillMismatchError: for spaces that differ from the skills'
-    """
-    if not isinstance(action_space, spaces.Box) or not action_space.is_bounded():
-        raise EnvironmentSpecError(
-            f"Skills act through a bounded Box; the environment's action space is {action_space}."
-        )
-    key = skills.observation_key
-    if key is not None and isinstance(observation_space, spaces.Dict):
-        if key not in observation_space.spaces:
-            raise EnvironmentSpecError(
-                f"The skills read the observation {key!r}; the environment has {', '.join(observation_space.spaces)}."
-            )
-        observation_space = observation_space[key]
-    if not isinstance(observation_space, spaces.Box):
-        raise EnvironmentSpecError(
-            f"Skills need a Box observation; the environment's observation space is {observation_space}."
-        )
-    expected = skills.observation_space.shape, skills.action_space.shape
-    if (observation_space.shape, action_space.shape) != expected:
-        raise SkillMismatchError(
-            f"The skills were extracted from observations {expected[0]} and actions {expected[1]}; "
-            f"the environment has observations {observation_space.shape} and actions {action_space.shape}."
-        )
-    low, high = skills.action_space.low, skills.action_space.high
-    if not (np.allclose(action_space.low, low) and np.allclose(action_space.high, high)):
-        raise SkillMismatchError(
-            f"The skills were extracted from actions in {skills.action_space}; the environment takes {action_space}."
-        )
-    return observation_space
-
-
-def skill_action_space(skills: SkillModel, bound: float = SKILL_BOUND) -> spaces.Box:
-    """The latent action space Box(-bound, bound, (Z,))."""
-    return spaces.Box(-bound, bound, (skills.skill_dim,), np.float32)
+__all__ = ["SKILL_BOUND", "SkillActionWrapper", "skill_action_space"]
 
 
 class SkillActionWrapper(gym.Wrapper[np.ndarray, np.ndarray, Any, np.ndarray], gym.utils.RecordConstructorArgs):
@@ -65,21 +24,49 @@ class SkillActionWrapper(gym.Wrapper[np.ndarray, np.ndarray, Any, np.ndarray], g
     read (of a Dict, the value at the skills' key).
 
     :param env: environment with a bounded Box of actions
-    :param skills: a model, or the path of a saved one
-    :param bound: half-width b of the action space Box(-b, b, (Z,))
-    :raises EnvironmentSpecError: for an environment that no skills fit
+    :param skills: skills, or the path of saved ones; only with a path can the environment be made again from its spec
+    :param bound: half-width b of the action space Box(-b, b, (Z,)); None takes ``skills.action_bound``
+    :param observation_key: which part of Dict observations the skills read; None takes the skills' own key
+    :param check_env: refuse an environment of another id, or with other bounds of its observations, than the one that
+        the skills were extracted from
+    :raises EnvironmentSpecError: for an environment that no skills fit; in ``reset`` and ``step``, for one that does
+        not return what Gymnasium's do, and for NaN, infinite or absurdly large observations and rewards
     :raises SkillMismatchError: for an environment that these skills do not fit
+    :raises SettingsError: without skills, as when it is made again from the spec of one that was given a model
     """
 
-    def __init__(self, env: gym.Env, skills: SkillModel | str | Path, bound: float = SKILL_BOUND) -> None:
+    def __init__(
+        self,
+        env: gym.Env,
+        skills: Skills | str | Path,
+        bound: float | None = None,
+        *,
+        observation_key: str | None = None,
+        check_env: bool = True,
+    ) -> None:
         source = str(skills) if isinstance(skills, str | Path) else None  # a module cannot be a recorded setting
-        gym.utils.RecordConstructorArgs.__init__(self, skills=source, bound=bound)
+        gym.utils.RecordConstructorArgs.__init__(
+            self, skills=source, bound=bound, observation_key=observation_key, check_env=check_env
+        )
         super().__init__(env)
-        self.skills = skills if isinstance(skills, SkillModel) else SkillModel.load(skills)
-        self.observation_space = check_skills_fit(env.observation_space, env.action_space, self.skills)
+        if skills is None:
+            raise SettingsError(
+                "SkillActionWrapper was given no skills. A spec does not hold a model: for an environment that can be "
+                "made again from its spec, save the skills and give SkillActionWrapper the path of the file."
+            )
+        self.skills = skills if isinstance(skills, Skills) else Skills.load(skills)
+        self._act = self.skills.folded()
+        self.observation_space, self._key = check_fit(
+            self.skills,
+            env.observation_space,
+            env.action_space,
+            env_id=None if env.spec is None else env.spec.id,
+            observation_key=observation_key,
+            check_env=check_env,
+        )
         self.action_space = skill_action_space(self.skills, bound)
-        self._key = self.skills.observation_key if isinstance(env.observation_space, spaces.Dict) else None
         self._observation: np.ndarray | None = None
+        self._env_steps = 0
 
     def _read(self, observation: Any) -> np.ndarray:
         self._observation = np.array(observation if self._key is None else observation[self._key])
@@ -88,8 +75,16 @@ class SkillActionWrapper(gym.Wrapper[np.ndarray, np.ndarray, Any, np.ndarray], g
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        observation, info = self.env.reset(seed=seed, options=options)
-        return self._read(observation), info
+        result = self.env.reset(seed=seed, options=options)
+        raw, info = checked_reset(result, self.env.observation_space, "The environment")
+        self._env_steps = 0
+        return self._checked(raw, 0.0, info), info
+
+    def _checked(self, raw: Any, reward: float, info: dict[str, Any]) -> np.ndarray:
+        observation = self._read(raw)
+        task = [info["task"]] if "task" in info else None
+        check_numbers(observation[None], np.array([reward]), np.array([self._env_steps]), task)
+        return observation
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         if self._observation is None:
@@ -97,11 +92,14 @@ class SkillActionWrapper(gym.Wrapper[np.ndarray, np.ndarray, Any, np.ndarray], g
         z = np.asarray(action, np.float32)[None]
         observation, total, observations = self._observation, 0.0, []
         for _ in range(self.skills.horizon):
-            low_level_action = self.skills.act(observation[None], z)[0]
-            raw, reward, terminated, truncated, info = self.env.step(low_level_action)
-            observation = self._read(raw)
+            result = self.env.step(self._act(observation[None], z)[0])
+            raw, reward, terminated, truncated, info = checked_step(
+                result, self.env.observation_space, "The environment"
+            )
+            self._env_steps += 1
+            observation = self._checked(raw, reward, info)
             observations.append(observation)
-            total += float(reward)
+            total += reward
             if terminated or truncated:
                 break
         info = info | {"skill_steps": len(observations), "skill_observations": np.stack(observations)}

@@ -21,6 +21,8 @@ from simpl_sb3.domains.kitchen_human import (
     refuse_unconverted_kitchen,
 )
 from simpl_sb3.errors import DatasetError
+from simpl_sb3.skills import PrimitiveActions
+from simpl_sb3.skills.fit import check_fit
 
 
 @pytest.fixture(autouse=True)
@@ -127,7 +129,10 @@ def test_both_layouts_are_converted_by_one_command(tmp_path: Path) -> None:
     for dataset_id, n_steps in ((CONVERTED_DATASET_ID, 45), ("simpl/kitchen-d4rl-v0", 28)):
         dataset = load_minari(dataset_id, horizon=10)
         assert (dataset.n_episodes, dataset.n_steps) == (2, n_steps)
-        dataset.check_spaces(SimplKitchenEnv().observation_space, SimplKitchenEnv().action_space)
+        env = SimplKitchenEnv()
+        check_fit(
+            PrimitiveActions(dataset.observation_space, dataset.action_space), env.observation_space, env.action_space
+        )
     with pytest.raises(DatasetError, match="exists"):
         convert_kitchen_data(path, "simpl/kitchen-d4rl-v0")
     convert_kitchen_data(path, "simpl/kitchen-d4rl-v0", overwrite=True, max_steps=5)

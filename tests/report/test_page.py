@@ -1,4 +1,5 @@
 import base64
+import html
 import io
 import re
 from dataclasses import replace
@@ -8,17 +9,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from simpl_envs.tasks import KITCHEN_TASK_SETS, MAZE_TASK_SETS
+from simpl_envs.tasks import KITCHEN_TASK_SETS, MAZE_TASK_SETS, SUBTASKS
+from simpl_sb3.domains import built_in_domains, find_domain
 from simpl_sb3.errors import SettingsError
-from simpl_sb3.report import make_report, results_table
-from simpl_sb3.report.figures import draw_curves, draw_tasks, draw_trajectories
+from simpl_sb3.experiments.reporting import known_facts, table_of
+from simpl_sb3.methods import METHODS
+from simpl_sb3.report import make_report
+from simpl_sb3.report.figures import draw_curves
 from simpl_sb3.report.groups import group_results, read_all
-from simpl_sb3.report.paper import PAPER, paper_curve, paper_curves
+from simpl_sb3.report.methods import line_colours
+from simpl_sb3.report.paths import draw_trajectories
 from simpl_sb3.report.tables import number
-from simpl_sb3.results.rows import METHODS, EpisodeRow, ResultsError, write_results
-from simpl_sb3.results.traces import Trajectory, write_trajectories
+from simpl_sb3.results.facts import Measure, Walls
+from simpl_sb3.results.rows import EpisodeRow, ResultsError, write_results
+from simpl_sb3.results.traces import Completions, Trajectory, write_completions, write_trajectories
 
 MAZE, KITCHEN = "SimplMaze-v0", "SimplKitchen-v0"
+FACTS = known_facts()
 
 
 def make_rows(method: str, env: str, chance: float, n_episodes: int = 46, seeds=(0, 1)) -> list[EpisodeRow]:
@@ -80,7 +87,9 @@ def progress(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def page(results: Path, trajectories: Path, progress: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_report([results], tmp_path_factory.mktemp("report") / "new" / "r", trajectories, progress=[progress])
+    return make_report(
+        [results], tmp_path_factory.mktemp("report") / "new" / "r", trajectories, progress=[progress], facts=FACTS
+    )
 
 
 def is_drawn(image: Image.Image) -> bool:
@@ -131,7 +140,7 @@ def test_table_beside_the_paper(tmp_path: Path):
         replace(row, success=int(row.episode > 20 + 5 * row.seed)) for row in rows
     ]  # seed 1 misses five of 21 to 30
     write_results(tmp_path / "a.csv", rows, {}, training_task_set="train-40")
-    markdown = results_table([tmp_path / "a.csv"])
+    markdown = table_of([tmp_path / "a.csv"])
     assert "### SimplMaze-v0, target tasks: success rate" in markdown
     assert "| at episode | agents | 20 | 40 |\n" in markdown
     assert "| SiMPL | 1 × 2 | **.75** [.50, 1.00] | **1.00** [1.00, 1.00]† |" in markdown
@@ -139,19 +148,19 @@ def test_table_beside_the_paper(tmp_path: Path):
     assert "| *paper: SAC* | 10 × 3 | ≤ .17 | ≤ .17 |" in markdown
     assert "| SiMPL, seed 1 | 1 | .50 | 1.00 |" in markdown
     assert "train-20" not in markdown
-    text = results_table([tmp_path / "a.csv"], "text")
+    text = table_of([tmp_path / "a.csv"], "text")
     assert re.search(r"^SiMPL +1 × 2 +\.75 \[\.50, 1\.00\] +1\.00 \[1\.00, 1\.00\]†$", text, re.MULTILINE)
     with pytest.raises(SettingsError, match="expected one of markdown, text"):
-        results_table([tmp_path], "latex")
+        table_of([tmp_path], "latex")
 
 
 def test_kitchen_counts_subtasks(results: Path):
-    (group,) = group_results(read_all([results / f"{KITCHEN}-simpl.csv"]))
-    assert (group.column, group.measure, group.top) == ("return", "subtasks completed (of 4)", 4.0)
+    (group,) = group_results(read_all([results / f"{KITCHEN}-simpl.csv"]), FACTS)
+    assert group.measure == Measure("return", "subtasks completed (of 4)", 4.0)
     found = group.lines[0].at(20)
     assert found is not None
     assert 3 < found.mean <= 4
-    assert "1.72" in results_table([results / f"{KITCHEN}-simpl.csv"])
+    assert "1.72" in table_of([results / f"{KITCHEN}-simpl.csv"])
 
 
 def test_lines_are_told_apart(tmp_path: Path):
@@ -162,12 +171,16 @@ def test_lines_are_told_apart(tmp_path: Path):
         tmp_path / "own.csv", make_rows("simpl", MAZE, 0.5), {}, training_task_set="train-40", variant="deep set"
     )
     write_results(tmp_path / "spirl.csv", make_rows("spirl", MAZE, 0.5), {}, training_task_set="train-40")
-    (group,) = group_results(read_all([tmp_path]))
+    (group,) = group_results(read_all([tmp_path]), FACTS)
     expected = ["SiMPL, train-40, deep set", "SiMPL, train-40", "SiMPL, train-10", "SPiRL"]
     assert [line.label for line in group.lines] == expected
     assert group.lines[3].training_task_set is None
-    assert group.lines[2].paper == paper_curve(MAZE, "target", "simpl", "train-10")
-    legend = [text.get_text() for text in draw_curves(group).legends[0].get_texts()]
+    published = group.lines[2].published
+    assert published is not None
+    assert (published.training_task_set, published.values) == ("train-10", {60: 0.64, 100: 0.71, 200: 0.88})
+    curves = draw_curves(group)
+    assert curves is not None
+    legend = [text.get_text() for text in curves.legends[0].get_texts()]
     # for train-10 the paper gives nothing before episode 60
     assert legend == [*expected, "the paper's", "the paper's", " ", "the paper's"]
 
@@ -197,19 +210,108 @@ def test_a_line_is_of_one_algorithm(tmp_path: Path):
     assert len(group_results(read_all([tmp_path]))[0].lines) == 2
 
 
-def test_short_runs_are_drawn_as_far_as_they_go(tmp_path: Path):
-    write_results(tmp_path / "a.csv", make_rows("rl2", "Own-v0", 0.5, n_episodes=7), {})
+@pytest.mark.parametrize(
+    ("n_episodes", "columns", "pictures"),
+    [
+        (3, ["last 3"], ["tasks"]),
+        (25, ["last 5"], ["curves", "tasks"]),
+        (30, ["20"], ["curves", "tasks"]),
+        (60, ["20", "40", "last 10"], ["curves", "tasks"]),
+    ],
+)
+def test_short_runs_end_with_a_number(tmp_path: Path, n_episodes: int, columns: list[str], pictures: list[str]):
+    rows = [
+        replace(row, success=int(row.episode > n_episodes - 4))
+        for row in make_rows("rl2", "Own-v0", 0.5, n_episodes=n_episodes)
+    ]
+    write_results(tmp_path / "a.csv", rows, {})
     (group,) = group_results(read_all([tmp_path]))
-    assert group.episodes() == []
-    assert draw_tasks(group) is None
+    assert [str(column) for column in group.columns()] == columns
     page = make_report([tmp_path / "a.csv"], tmp_path / "report")
-    assert (page.parent / "figures" / "curves-own-v0-target.png").is_file()
+    assert sorted(path.name for path in (page.parent / "figures").iterdir()) == [
+        f"{name}-own-v0-target.png" for name in pictures
+    ]
+    table = (page.parent / "table.md").read_text(encoding="utf-8").splitlines()
+    heads = [line for line in table if line.startswith("|")]
+    assert len({line.count("|") for line in heads}) == 1  # every line of a table has as many cells
+    text = (page.parent / "table.txt").read_text(encoding="utf-8").splitlines()
+    if columns[-1].startswith("last"):
+        assert (
+            text[-1]
+            == f"rl2: success rate in the last {min(5, n_episodes)} episodes: {'1.00' if n_episodes == 3 else '.80'}"
+        )
+    assert "rl2 " in re.sub("<[^>]+>", "", page.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("n_episodes", "columns"),
+    [
+        (7, "last 5"),
+        (22, "last 5"),
+        (29, "last 5"),
+        (35, "20 last 10"),
+        (49, "20 40"),
+        (65, "20 40 60"),
+        (104, "20 40 60"),
+    ],
+)
+def test_columns_of_a_run(tmp_path: Path, n_episodes: int, columns: str):
+    write_results(tmp_path / "a.csv", make_rows("simpl", "Own-v0", 0.5, n_episodes, seeds=(0,)), {})
+    (group,) = group_results(read_all([tmp_path]))
+    assert " ".join(map(str, group.columns())) == columns
+
+
+def test_agents_of_unequal_lengths_have_a_last_value(tmp_path: Path):
+    rows = [row for row in make_rows("simpl", MAZE, 1.0, n_episodes=40) if row.seed == 0 or row.episode <= 12]
+    write_results(tmp_path / "a.csv", rows, {})
+    make_report([tmp_path], tmp_path / "report", facts=FACTS)
+    assert "SiMPL: success rate in the last 5 episodes: 1.00" in (tmp_path / "report" / "table.txt").read_text()
+
+
+def test_an_unknown_method_has_its_own_name_and_a_colour(tmp_path: Path):
+    write_results(tmp_path / "a.csv", make_rows("mine", "Own-v0", 0.5), {})
+    write_results(tmp_path / "b.csv", make_rows("other-one", "Own-v0", 0.5), {}, method_label="The other")
+    write_results(tmp_path / "c.csv", make_rows("spirl", "Own-v0", 0.5), {})
+    (group,) = group_results(read_all([tmp_path]))
+    assert [line.label for line in group.lines] == ["SPiRL", "mine", "The other"]
+    colours = line_colours(line.method for line in group.lines)
+    assert colours[0] == METHODS["spirl"].colour
+    assert len(set(colours)) == 3
+
+
+def test_rows_say_what_is_shown(tmp_path: Path):
+    measure = Measure("return", "parts assembled", 7.0)
+    rows = [replace(row, episode_return=5.0) for row in make_rows("simpl", "Own-v0", 0.5)]
+    write_results(tmp_path / "a.csv", rows, {}, measure=measure)
+    (group,) = group_results(read_all([tmp_path]))
+    assert (group.measure, group.lines[0].at(20)[0]) == (measure, 5.0)
+    rows = make_rows("spirl", "Own-v0", 0.5)
+    write_results(tmp_path / "b.csv", rows, {}, measure=Measure("success", "success rate", 1.0))
+    with pytest.raises(ResultsError, match="measure parts assembled and success rate; expected one measure"):
+        group_results(read_all([tmp_path]))
+
+
+@pytest.mark.parametrize("name", ["$\\frac$ a_b^{ x | y <b>", "${{" + " très long" * 19])
+def test_any_printable_name_can_be_shown(tmp_path: Path, name: str):
+    rows = [replace(row, task_set=name.strip(), task=f"{row.task}{name[:9]}") for row in make_rows("simpl", MAZE, 0.5)]
+    write_results(tmp_path / "a.csv", rows, {}, variant=name.strip(), training_task_set=name.strip())
+    path = np.stack([np.linspace(10, 12, 30), np.linspace(10, 7, 30)], axis=1)
+    write_trajectories(tmp_path / "a.npz", [Trajectory("simpl", rows[0].task, 0, 1, True, (12.0, 7.0), path)])
+    page = make_report([tmp_path / "a.csv"], tmp_path / "report", tmp_path / "a.npz", facts=FACTS)
+    assert name.strip() in html.unescape(page.read_text(encoding="utf-8"))
+
+
+def test_committed_results_give_the_tables_that_they_gave():
+    results = Path(__file__).parents[2] / "benchmarks" / "results"
+    folders = [results / name for name in ("main", "kitchen", "prior", "random-goals", "spirl-published")]
+    expected = Path(__file__).with_name("committed_tables.md").read_text(encoding="utf-8")
+    assert table_of(folders) == expected
 
 
 def test_maze_is_drawn_as_in_the_paper():
     rows = ("####", "#..#", "#.##", "####")  # three cells, the enclosed corner at (2, 2)
     trajectory = Trajectory("simpl", "2-1", 0, 1, True, (2.0, 1.0), np.array([[0.8, 0.8], [1.8, 0.8]]))
-    axes = draw_trajectories([trajectory], rows).axes[0]
+    axes = draw_trajectories([trajectory], Walls(rows, (-0.7, -0.7))).axes[0]
     (image,) = axes.images
     left, right, bottom, top = image.get_extent()
     assert (left, right, bottom, top) == pytest.approx(
@@ -224,6 +326,30 @@ def test_maze_is_drawn_as_in_the_paper():
     assert axes.get_xlabel() == "1 of 1 reach it"
 
 
+def test_paths_are_drawn_without_walls_and_only_where_some_were_recorded():
+    paths = [
+        Trajectory("mine", "door", seed, episode, False, (2.0, 1.0), np.array([[0.8, 0.8], [1.8, 0.8]]))
+        for seed in (0, 1)
+        for episode in (1, 2, 3, 58, 59, 60)
+    ]
+    figure = draw_trajectories(paths)
+    assert [axes.get_title() for axes in figure.axes] == ["episodes 1 to 3", "episodes 58 to 60"]
+    assert [axes.get_xlabel() for axes in figure.axes] == ["0 of 6 reach it"] * 2
+    assert figure.axes[0].get_ylabel() == "mine"
+
+
+def test_old_paths_are_drawn_over_the_walls_of_their_environment(results: Path, tmp_path: Path):
+    path = np.stack([np.linspace(10, 12, 30), np.linspace(10, 7, 30)], axis=1)
+    kept = write_trajectories(tmp_path / "t.npz", [Trajectory("simpl", "12-7", 0, 1, True, (12.0, 7.0), path)])
+    rows = [results / f"{MAZE}-simpl.csv"]
+    sizes = []
+    for facts in ({}, FACTS):
+        page = make_report(rows, tmp_path / f"r{len(sizes)}", kept, facts=facts)
+        with Image.open(page.parent / "figures" / "trajectories-12-7.png") as image:
+            sizes.append(np.mean(np.asarray(image.convert("L")) < 100))
+    assert sizes[1] > 3 * sizes[0]  # walls are dark
+
+
 def test_nothing_but_a_report_is_replaced(page: Path, results: Path, tmp_path: Path):
     with pytest.raises(SettingsError, match="overwrite=True"):
         make_report([results], page.parent)
@@ -232,10 +358,27 @@ def test_nothing_but_a_report_is_replaced(page: Path, results: Path, tmp_path: P
         make_report([results], tmp_path, overwrite=True)
     small = results / f"{MAZE}-spirl.csv"
     report = make_report([small], tmp_path / "r")
-    (report.parent / "left over").touch()
-    make_report([small], tmp_path / "r", overwrite=True)
-    assert not (report.parent / "left over").exists()
+    (report.parent / "thesis.tex").write_text("keep")
+    (report.parent / "figures" / "mine.png").write_text("keep")
+    make_report([results / f"{KITCHEN}-simpl.csv"], tmp_path / "r", overwrite=True)
+    assert sorted(path.name for path in report.parent.iterdir()) == [
+        "figures",
+        "index.html",
+        "table.md",
+        "table.txt",
+        "thesis.tex",
+    ]
+    figures = [path.name for path in (report.parent / "figures").iterdir()]
+    assert sorted(figures) == ["curves-simplkitchen-v0-target.png", "mine.png", "tasks-simplkitchen-v0-target.png"]
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["mine", "r"]
+
+
+def test_completions_of_another_run_are_refused(tmp_path: Path):
+    path = write_results(tmp_path / "a.csv", make_rows("simpl", KITCHEN, 0.5), {})
+    stranger = Completions("simpl", "5021", 7, 1, (5, 0, 2, 1), np.zeros(4), np.zeros(7))
+    write_completions(path.with_suffix(".npz"), [stranger], SUBTASKS)
+    with pytest.raises(ResultsError, match=r"a\.npz holds task 5021 seed 7, which a\.csv does not"):
+        make_report([path], tmp_path / "r", path.with_suffix(".npz"))
 
 
 def test_bad_input_leaves_nothing(results: Path, tmp_path: Path):
@@ -258,16 +401,17 @@ def test_bad_input_leaves_nothing(results: Path, tmp_path: Path):
 
 
 def test_published_numbers():
-    assert len({(p.env, p.training_task_set, p.task_set, p.method) for p in PAPER}) == len(PAPER)
-    assert all(p.method in METHODS for p in PAPER)
-    for curve in PAPER:
-        sets = MAZE_TASK_SETS if curve.env == MAZE else KITCHEN_TASK_SETS
-        assert {curve.task_set, curve.training_task_set} - {None} <= set(sets)
-    simpl = paper_curve(MAZE, "target", "simpl", "train-40")
-    assert simpl is not None
-    assert simpl.values == {20: 0.43, 40: 0.74, 60: 0.83, 100: 0.93, 200: 0.92, 300: 0.96, 500: 1.0}
-    assert [c.method for c in paper_curves(MAZE, "target-bottom", {"train-top"})] == ["simpl", "spirl"]
-    assert {c.training_task_set for c in paper_curves(MAZE, "target", {"train-10", None})} == {"train-10", None}
+    for domain in built_in_domains().values():
+        curves = domain.published
+        assert len({(curve.training_task_set, curve.task_set, curve.method) for curve in curves}) == len(curves)
+        for curve in curves:
+            assert {curve.task_set, curve.training_task_set} - {None} <= set(domain.sets)
+    (simpl,) = [
+        curve.values
+        for curve in find_domain("maze").published
+        if (curve.training_task_set, curve.task_set, curve.method) == ("train-40", "target", "simpl")
+    ]
+    assert simpl == {20: 0.43, 40: 0.74, 60: 0.83, 100: 0.93, 200: 0.92, 300: 0.96, 500: 1.0}
 
 
 def test_numbers_are_written_as_in_the_paper():

@@ -13,7 +13,7 @@ import torch as th
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from simpl_sb3.errors import ModelFileError, SettingsError, SimplError, SkillMismatchError
+from simpl_sb3.errors import ModelFileError, SettingsError, SimplError
 from simpl_sb3.skills.model import SkillModel
 from simpl_sb3.skills.networks import NORMS
 
@@ -81,26 +81,36 @@ def test_act_takes_float64_and_leaves_its_inputs_alone() -> None:
     np.testing.assert_array_equal(z_wide, z)
 
 
-def test_act_follows_every_change_of_the_weights() -> None:
+def test_act_follows_the_weights_and_a_folded_policy_does_not() -> None:
     model = make_model("batch")
     observations, z = random_inputs(4)
-    before = model.act(observations, z)
+    before, folded = model.act(observations, z), model.folded()
     state = {name: tensor * 1.5 for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
-    nn.ModuleDict({"policy": model}).load_state_dict({f"policy.{k}": v for k, v in state.items()}, strict=False)
-    after = model.act(observations, z)
-    assert np.abs(after - before).max() > 1e-3
-    model.unfreeze()
-    optimiser = th.optim.SGD(model.parameters(), lr=0.1)
-    model.decode(th.from_numpy(observations), th.from_numpy(z)).sum().backward()
-    optimiser.step()
-    trained = model.act(observations, z)
-    assert np.abs(trained - after).max() > 1e-3
-    model.freeze()
-    np.testing.assert_allclose(
-        model.act(observations, z),
-        model.decode(*map(th.from_numpy, (observations, z))).numpy().clip(ACTIONS.low, ACTIONS.high),
-        atol=1e-5,
-    )
+    model.load_state_dict(state, strict=False)
+    assert np.abs(model.act(observations, z) - before).max() > 1e-3
+    np.testing.assert_array_equal(folded(observations, z), before)
+
+
+def test_forward_is_encode_decode_and_prior() -> None:
+    """One formula per network: what learning scores is what the methods for use compute."""
+    model = make_model(prior_temperature=0.5)
+    rng = th.Generator().manual_seed(3)
+    observations = th.randn(6, model.horizon + 1, 3, generator=rng)
+    actions = th.rand(6, model.horizon, 2, generator=rng)
+    outputs = model(observations, actions, th.Generator().manual_seed(0))
+    posterior, prior = model.encode(observations, actions), model.prior(observations[:, 0])
+    th.testing.assert_close(tuple(outputs.posterior), tuple(posterior))
+    th.testing.assert_close(tuple(prior), (outputs.prior.mean, 0.5 * outputs.prior.std))
+    noise = th.randn(6, 4, generator=th.Generator().manual_seed(0))
+    for gaussian, decoded in (
+        (outputs.posterior, outputs.actions),
+        (outputs.prior, model(observations, actions, th.Generator().manual_seed(0), from_prior=True).actions),
+    ):
+        z = gaussian.mean + gaussian.std * noise
+        for step in range(model.horizon):
+            expected = model.scale_actions(model.decode(observations[:, step], z))
+            th.testing.assert_close(decoded[:, step], expected, atol=1e-5, rtol=1e-5)
+    th.testing.assert_close(outputs.targets, model.scale_actions(actions))
 
 
 def test_actions_are_scaled_from_the_action_space() -> None:
@@ -148,16 +158,6 @@ def test_copies_and_pickles_for_subprocesses() -> None:
     for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         np.testing.assert_array_equal(twin.act(observations, z), actions)
         assert not twin.training
-
-
-def test_check_spaces() -> None:
-    model = make_model(observation_key="robot")
-    model.check_spaces(gym.spaces.Dict(robot=OBSERVATIONS, goal=ACTIONS), ACTIONS)
-    model.check_spaces(OBSERVATIONS, ACTIONS)
-    with pytest.raises(SkillMismatchError, match="observation space"):
-        model.check_spaces(gym.spaces.Dict(goal=OBSERVATIONS), ACTIONS)
-    with pytest.raises(SkillMismatchError, match="action space"):
-        model.check_spaces(OBSERVATIONS, gym.spaces.Box(-1.0, 1.0, (3,)))
 
 
 # ---------------------------------------------------------------- files
@@ -253,7 +253,7 @@ def test_a_failed_save_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Mo
     def full_disk(*_: object) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr("simpl_sb3.skills.model.os.fsync", full_disk)
+    monkeypatch.setattr("simpl_sb3.files.os.fsync", full_disk)
     with pytest.raises(OSError, match="no space"):
         make_model("batch").save(path)
     assert path.read_bytes() == before

@@ -8,7 +8,8 @@ import torch as th
 from torch import nn
 
 from simpl_sb3.errors import SettingsError
-from simpl_sb3.skills.networks import MLP, NORMS, SKILL_ENCODERS, FoldedMLP, GaussianHead, make_skill_encoder
+from simpl_sb3.skills.folded import FoldedMLP
+from simpl_sb3.skills.networks import MLP, NORMS, SKILL_ENCODERS, GaussianHead, make_skill_encoder
 
 
 def stirred_mlp(norm: str, hidden: tuple[int, ...] = (16, 16, 16)) -> MLP:

@@ -14,8 +14,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 
 import simpl_envs
 from simpl_sb3.errors import EnvironmentSpecError, SkillMismatchError
+from simpl_sb3.skills.held_envs import HeldEnvs
 from simpl_sb3.skills.model import SkillModel
-from simpl_sb3.skills.vec_env import HeldEnvs, SkillVecEnv, make_skill_vec_env
+from simpl_sb3.skills.vec_env import SkillVecEnv, make_skill_vec_env
 from simpl_sb3.skills.wrapper import SKILL_BOUND, SkillActionWrapper
 
 N = 4
@@ -167,39 +168,7 @@ def test_dict_observations_by_key() -> None:
     assert infos[1]["terminal_observation"].tolist() == [6, 1]
 
 
-# ---------------------------------------------------------------- environments that are held
-
-
-def test_held_environments_stay_where_they_ended() -> None:
-    envs = HeldEnvs([lambda: CountingEnv(terminate_at=2), lambda: CountingEnv(truncate_at=3), CountingEnv])
-    envs.reset()
-    action = np.zeros((3, 1), np.float32)
-    for _ in range(5):
-        observations, rewards, terminated, truncated, infos = envs.step(action)
-    assert observations.tolist() == [[2, 1], [3, 1], [5, 1]]
-    assert rewards.tolist() == [0, 0, 5]
-    assert terminated.tolist() == [True, False, False]
-    assert truncated.tolist() == [False, True, False]
-    assert infos["_count"].tolist() == [False, False, True]
-    assert len(envs.envs[0].unwrapped.actions) == 2  # type: ignore[attr-defined]
-    observations, infos = envs.reset(options={"reset_mask": np.array([True, False, False])})
-    assert observations.tolist() == [[0, 2], [3, 1], [5, 1]]
-    assert infos["_count"].tolist() == [True, False, False]
-    observations, _, terminated, truncated, _ = envs.step(action)
-    assert observations.tolist() == [[1, 2], [3, 1], [6, 1]]
-    assert (terminated.tolist(), truncated.tolist()) == ([False] * 3, [False, True, False])
-
-
-def test_held_environments_take_seeds_and_tasks_one_each() -> None:
-    envs = HeldEnvs(line_envs(3))
-    observations, infos = envs.reset(seed=5, options={"tasks": [LineTask(1.0), None, LineTask(3.0)]})
-    assert infos["task"].tolist() == ["1", LineEnv.train_tasks[0].name, "3"]
-    for i in range(3):
-        assert np.array_equal(observations[i], LineEnv().reset(seed=5 + i)[0])
-    envs.set_task(LineTask(9.0), [1])
-    assert [env.unwrapped.task.name for env in envs.envs] == ["1", "9", "3"]  # type: ignore[attr-defined]
-    envs.set_task(LineTask(8.0))
-    assert [env.unwrapped.task.name for env in envs.envs] == ["8"] * 3  # type: ignore[attr-defined]
+# ---------------------------------------------------------------- environments that are left out
 
 
 def native_or_plain(native: bool, number: int = N) -> tuple[SkillVecEnv, Any, Any]:
@@ -331,7 +300,7 @@ def test_pictures() -> None:
     picture = env.render()
     assert picture is not None
     assert picture.shape == (8, 8, 3)
-    assert SkillVecEnv(line_envs(2), tiny_skills()).get_images() == (None, None)
+    assert SkillVecEnv(line_envs(2), tiny_skills()).get_images() == [None, None]
 
 
 class Still:
@@ -390,6 +359,28 @@ def test_make_from_a_constructor_and_from_an_id(tmp_path: Any) -> None:
 def test_a_vector_environment_that_resets_by_itself_is_refused(mode: AutoresetMode) -> None:
     with pytest.raises(EnvironmentSpecError, match="DISABLED"):
         SkillVecEnv(SyncVectorEnv(line_envs(2), autoreset_mode=mode), tiny_skills())
+
+
+def test_vector_environments_that_do_not_hold_ended_environments_are_refused() -> None:
+    """Gymnasium's own step no further once one of theirs has ended; SB3's are something else."""
+    with pytest.raises(EnvironmentSpecError, match=r"SyncVectorEnv has no set_active and no set_task.*constructors"):
+        SkillVecEnv(SyncVectorEnv(line_envs(2), autoreset_mode=AutoresetMode.DISABLED), tiny_skills())
+    with pytest.raises(EnvironmentSpecError, match="DummyVecEnv is a Stable-Baselines3 vector environment"):
+        SkillVecEnv(DummyVecEnv(line_envs(2)), tiny_skills())  # type: ignore[arg-type, list-item]
+    with pytest.raises(EnvironmentSpecError, match="at least one constructor"):
+        SkillVecEnv([], tiny_skills())
+
+
+def test_another_environment_of_the_same_shapes_is_refused_unless_asked() -> None:
+    gym.register("LineForTests-v0", LineEnv)
+    try:
+        skills = tiny_skills(env_id="OtherLine-v0")
+        with pytest.raises(SkillMismatchError, match=r"demonstrations of OtherLine-v0; this environment is LineFor"):
+            make_skill_vec_env("LineForTests-v0", skills, 2)
+        make_skill_vec_env("LineForTests-v0", skills, 2, check_env=False)
+        make_skill_vec_env(LineEnv, skills, 2)
+    finally:
+        gym.registry.pop("LineForTests-v0")
 
 
 def test_spaces_that_skills_do_not_fit_are_refused() -> None:

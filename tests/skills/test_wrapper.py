@@ -13,7 +13,7 @@ from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 from gymnasium.wrappers import TimeLimit
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
-from simpl_sb3.errors import EnvironmentSpecError, ModelFileError, SimplError, SkillMismatchError
+from simpl_sb3.errors import EnvironmentSpecError, ModelFileError, SettingsError, SimplError, SkillMismatchError
 from simpl_sb3.skills.wrapper import SKILL_BOUND, SkillActionWrapper, skill_action_space
 
 Z = np.array([0.5, -1.0, 2.0], np.float32)
@@ -149,6 +149,14 @@ def test_dict_observations_by_key() -> None:
     assert env.reset()[0].tolist() == [0, 2]
 
 
+def test_the_key_can_be_given_where_skills_have_none() -> None:
+    """As for a goal environment, and skills from demonstrations that were written as plain arrays."""
+    env = SkillActionWrapper(CountingEnv(key="state"), tiny_skills(), observation_key="state")
+    assert env.reset()[0].tolist() == [0, 1]
+    with pytest.raises(EnvironmentSpecError, match="name it as observation_key"):
+        SkillActionWrapper(CountingEnv(key="state"), tiny_skills())
+
+
 def test_skills_with_a_key_work_on_the_bare_observation_too() -> None:
     env = SkillActionWrapper(CountingEnv(), tiny_skills(observation_key="state"))
     assert env.reset()[0].tolist() == [0, 1]
@@ -209,6 +217,27 @@ def test_spaces_that_differ_from_the_skills_are_refused(env: gym.Env[Any, Any]) 
         SkillActionWrapper(env, tiny_skills())
 
 
+def test_another_environment_of_the_same_shapes_is_refused_unless_asked() -> None:
+    """Skills from one maze fit another's shapes; their ids and the bounds of their observations tell them apart."""
+    gym.register("LineForTests-v0", LineEnv)
+    try:
+        for own, fits in (("LineForTests-v0", True), (None, True), ("OtherLine-v0", False)):
+            skills = tiny_skills(env_id=own, dataset_id="own/line-v0")
+            if fits:
+                SkillActionWrapper(gym.make("LineForTests-v0"), skills)
+                continue
+            with pytest.raises(SkillMismatchError, match=r"OtherLine-v0 \(dataset own/line-v0\).*is LineForTests-v0"):
+                SkillActionWrapper(gym.make("LineForTests-v0"), skills)
+            SkillActionWrapper(gym.make("LineForTests-v0"), skills, check_env=False)
+            SkillActionWrapper(LineEnv(), skills)  # an environment without id
+    finally:
+        gym.registry.pop("LineForTests-v0")
+    unbounded = tiny_skills(Box(-np.inf, np.inf, (2,)))
+    with pytest.raises(SkillMismatchError, match="observations in"):
+        SkillActionWrapper(LineEnv(), unbounded)
+    SkillActionWrapper(LineEnv(), unbounded, check_env=False)
+
+
 def test_errors_are_of_one_family() -> None:
     assert issubclass(EnvironmentSpecError, SimplError)
     assert issubclass(SkillMismatchError, SimplError)
@@ -234,11 +263,11 @@ def test_environment_checkers_remark_nothing_at_a_bound_of_one(check: Any) -> No
 
 def test_the_recorded_arguments_hold_no_module() -> None:
     env = SkillActionWrapper(LineEnv(), tiny_skills(), bound=2.0)
-    assert env._saved_kwargs == {"skills": None, "bound": 2.0}
+    assert env._saved_kwargs == {"skills": None, "bound": 2.0, "observation_key": None, "check_env": True}
 
 
 def test_an_environment_of_a_saved_model_can_be_made_again_from_its_spec(tmp_path: Path) -> None:
-    tiny_skills(observation_space=Box(-30.0, 30.0, (2,))).save(tmp_path / "skills.safetensors")
+    tiny_skills().save(tmp_path / "skills.safetensors")
     gym.register("LineForTests-v0", LineEnv)
     try:
         env = SkillActionWrapper(gym.make("LineForTests-v0"), tmp_path / "skills.safetensors", bound=2.0)
@@ -249,6 +278,17 @@ def test_an_environment_of_a_saved_model_can_be_made_again_from_its_spec(tmp_pat
     assert again.action_space == env.action_space
     assert np.array_equal(again.reset(seed=5)[0], env.reset(seed=5)[0])
     assert np.array_equal(again.step(Z)[0], env.step(Z)[0])
+
+
+def test_a_spec_that_holds_no_skills_says_so_when_it_is_made() -> None:
+    gym.register("LineForTests-v0", LineEnv)
+    try:
+        env = SkillActionWrapper(gym.make("LineForTests-v0"), tiny_skills())
+        assert env.spec is not None
+        with pytest.raises(SettingsError, match="give SkillActionWrapper the path"):
+            gym.make(env.spec)
+    finally:
+        gym.registry.pop("LineForTests-v0")
 
 
 def test_a_missing_model_file_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,328 @@
+"""
+Files of the algorithms: SB3's zip layout without its pickles.
+
+::
+
+    data          JSON: class, settings, skills, counters
+    policy.pth    tensors: actor, critics, skills, ...
+    learner.pth   tensors: optimisers and multipliers
+
+Everything is checked against what the settings describe before anything is taken over.
+"""
+
+import io
+import json
+import os
+import pathlib
+import zipfile
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import stable_baselines3
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.utils import get_system_info
+
+from simpl_sb3.algorithms.updates import check_like
+from simpl_sb3.errors import ModelFileError, SettingsError, SimplError
+from simpl_sb3.experience.buffer import TaskReplayBuffer
+from simpl_sb3.files import write_atomically
+from simpl_sb3.skills.base import Skills
+
+if TYPE_CHECKING:
+    from simpl_sb3.algorithms.base import SkillAlgorithm
+
+SCHEMA_VERSION = 2
+MAX_MEMBER_BYTES = {"data": 1 << 24, "policy.pth": 1 << 31, "learner.pth": 1 << 32, "optimizers.pth": 1 << 32}
+MAX_BUFFER_BYTES = 1 << 36
+
+
+# ------------------------------------------------------------ writing
+
+
+def save(model: "SkillAlgorithm", path: Any) -> None:
+    """Write a model whole or not at all; see the module for the layout."""
+    data = {
+        "class": type(model).__name__,
+        "schema_version": SCHEMA_VERSION,
+        "policy_class": _class_name(model.policy_class),
+        "settings": model.settings(),
+        "skills": model.skills.settings,
+        "action_bound": float(np.max(model.action_space.high)),  # type: ignore[attr-defined]
+        "num_timesteps": model.num_timesteps,
+        "n_updates": model._n_updates,
+        "episode_num": model._episode_num,
+        **model._extra_state(),
+    }
+    for name, parameter in model.policy.state_dict().items():
+        if parameter.is_floating_point() and not bool(th.isfinite(parameter).all()):
+            raise SettingsError(f"The weights {name} are NaN or infinite: the learning diverged, nothing was saved.")
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("data", json.dumps(data, indent=1))
+        archive.writestr("policy.pth", _tensor_bytes(model.policy.state_dict()))
+        archive.writestr("learner.pth", _tensor_bytes(model.learner.state_dict()))
+        archive.writestr("_stable_baselines3_version", stable_baselines3.__version__)
+    if hasattr(path, "write"):
+        path.write(content.getvalue())
+        return
+    write_atomically(_with_ending(path, ".zip"), content.getvalue())
+
+
+def _tensor_bytes(state: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    th.save(state, buffer)
+    return buffer.getvalue()
+
+
+def _with_ending(path: Any, ending: str) -> pathlib.Path:
+    target = pathlib.Path(path)
+    return target if target.suffix else target.with_suffix(ending)
+
+
+# ------------------------------------------------------------ reading
+
+
+def load(
+    cls: type["SkillAlgorithm"],
+    path: Any,
+    env: Any,
+    device: th.device,
+    print_system_info: bool,
+    policy: Any,
+    replaced: Mapping[str, Any],
+) -> Any:
+    """See ``SkillAlgorithm.load``."""
+    data, state = _read(path, cls, str(device))
+    if print_system_info:
+        get_system_info(print_info=True)
+    policy_class = policy or _find_class(cls, data.get("policy_class"), path)
+    try:
+        model = cls(policy_class, None, device=device, _init_setup_model=False, **(data["settings"] | replaced))
+        _take_data(model, data, state["policy"], path)
+    except SettingsError as error:
+        if replaced:
+            raise
+        raise ModelFileError(f"{path}: its settings do not describe a {cls.__name__}: {error}") from None
+    except SimplError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a foreign file fails in many ways, and none of them is the user's to read
+        raise ModelFileError(f"{path}: its settings do not describe a {cls.__name__}: {error!r}") from None
+    if env is not None:
+        wrapped = model._wrap_env(env, model.verbose)
+        model._check_env(wrapped)
+        model.env, model.n_envs, model.observation_space = wrapped, wrapped.num_envs, wrapped.observation_space
+    try:
+        model._setup_model()
+    except MemoryError as error:
+        raise ModelFileError(f"{path}: its buffers do not fit into memory ({error}).") from None
+    take_parameters(model, state, os.fspath(path) if isinstance(path, str | os.PathLike) else "The file")
+    return model
+
+
+def _take_data(model: "SkillAlgorithm", data: dict[str, Any], tensors: Any, path: Any) -> None:
+    """Counters, spaces and skills of a file, once its tensors are known to be those that its settings describe."""
+    bound = float(data["action_bound"])
+    if not 0.0 < bound < 1e6:
+        raise ModelFileError(f"{path}: action_bound is {bound}, expected a positive number.")
+    model.num_timesteps, model._n_updates = int(data["num_timesteps"]), int(data["n_updates"])
+    model._episode_num = int(data.get("episode_num", 0))
+    model._load_extra_state(data)
+    model.n_envs = 1
+    with th.device("meta"):  # sizes alone: nothing is allocated for what the file does not hold
+        model.skills = Skills.from_settings(data["skills"])
+        model.observation_space, model.action_space = _spaces(model.skills, bound)
+        described = model._make_policy()
+    _check_tensors(described, tensors, path)
+    model.skills = Skills.from_settings(data["skills"])
+    model.skills.load_state_dict(dict(_frozen(tensors)))
+    model.skills.to(model.device).freeze()
+    model.observation_space, model.action_space = _spaces(model.skills, bound)
+
+
+def _spaces(skills: Skills, bound: float) -> tuple[spaces.Box, spaces.Box]:
+    return skills.observation_space, spaces.Box(-bound, bound, (skills.skill_dim,), np.float32)
+
+
+def _frozen(tensors: Mapping[str, th.Tensor]) -> Iterator[tuple[str, th.Tensor]]:
+    """The frozen skills' part of a policy's tensors."""
+    for name, tensor in tensors.items():
+        if name.startswith("skills."):
+            yield name.removeprefix("skills."), tensor
+
+
+def read_parameters(cls: type["SkillAlgorithm"], path: Any, device: str) -> dict[str, Any]:
+    """The tensors of a saved model: "policy" and "learner"."""
+    return _read(path, cls, device)[1]
+
+
+def take_parameters(model: "SkillAlgorithm", state: Mapping[str, Any], source: str) -> None:
+    """
+    Give a model the tensors of another of the same sizes, all of them or none.
+
+    :param state: "policy" and "learner", or one of them
+    :param source: what errors call it
+    :raises ModelFileError: for tensors that do not fit
+    """
+    if "policy" in state:
+        _check_tensors(model.policy, state["policy"], source)
+    if "learner" in state:
+        try:
+            model.learner.load_state_dict(state["learner"])
+        except ModelFileError as error:
+            raise ModelFileError(f"{source}: {error}") from None
+        except Exception as error:  # noqa: BLE001 - as in load
+            raise ModelFileError(f"{source}: its optimisers do not fit its settings: {error!r}") from None
+    if "policy" in state:
+        model.policy.load_state_dict(state["policy"])
+
+
+def _check_tensors(policy: th.nn.Module, tensors: Any, source: Any) -> None:
+    """
+    :raises ModelFileError: where a file's tensors are not those of the policy, in name, shape or kind
+    """
+    expected = policy.state_dict()
+    if not isinstance(tensors, Mapping) or set(tensors) != set(expected):
+        names = set(tensors) if isinstance(tensors, Mapping) else set()
+        odd = sorted(str(name) for name in names ^ set(expected))[:3]
+        raise ModelFileError(f"{source}: its tensors do not fit its settings: {', '.join(odd)} missing or unexpected.")
+    for name, tensor in expected.items():
+        if tensor.is_floating_point():
+            try:
+                check_like(name, tensors[name], tensor)
+            except ModelFileError as error:
+                raise ModelFileError(f"{source}: its tensors do not fit its settings: {error}") from None
+        elif not isinstance(tensors[name], th.Tensor) or tensors[name].shape != tensor.shape:
+            raise ModelFileError(f"{source}: its tensors do not fit its settings: {name} has another shape.")
+
+
+def _read(path: Any, cls: type["SkillAlgorithm"], device: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The JSON data and the tensors of a saved algorithm, an earlier schema's in the form of this one."""
+    kind = cls.__name__
+    if path is None:
+        raise ModelFileError(f"{kind}.load needs the path of a file, given None.")
+    if not hasattr(path, "read"):
+        target = pathlib.Path(path)
+        path = target if target.exists() or target.suffix else target.with_suffix(".zip")
+        if not path.is_file():
+            raise ModelFileError(f"No model file {os.fspath(path)}.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            data = json.loads(_member(archive, "data"))
+            given, version = data["class"], data["schema_version"]
+            second = "learner.pth" if version == SCHEMA_VERSION else "optimizers.pth"
+            policy, learner = (
+                th.load(io.BytesIO(_member(archive, name)), map_location=device, weights_only=True)
+                for name in ("policy.pth", second)
+            )
+    except Exception as error:  # noqa: BLE001 - as in load
+        reason = str(error).split("Re-running")[0].splitlines()  # torch advises to run what the file holds
+        raise ModelFileError(
+            f"{path} is not a saved {kind}: {type(error).__name__}: {reason[0] if reason else ''}"
+        ) from None
+    if given != kind:
+        raise ModelFileError(f"{path} holds a {given}: expected a {kind}.")
+    if not isinstance(version, int) or isinstance(version, bool) or not 1 <= version <= SCHEMA_VERSION:
+        raise ModelFileError(f"{path} has schema version {version}: this release reads 1 to {SCHEMA_VERSION}.")
+    try:
+        state = {"policy": policy, "learner": learner} if version == SCHEMA_VERSION else _from_first(policy, learner)
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ModelFileError(f"{path} is not a saved {kind}: {error!r}") from None
+    return data, state
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """
+    :raises ValueError: for a member that unpacks to more than models have
+    """
+    size = archive.getinfo(name).file_size
+    if size > MAX_MEMBER_BYTES[name]:
+        raise ValueError(f"its member {name} unpacks to {size} bytes")
+    return archive.read(name)
+
+
+def _from_first(policy: dict[str, Any], optimizers: dict[str, Any]) -> dict[str, Any]:
+    """Schema 1 kept the multipliers among the policy's tensors, and one optimiser for all of them."""
+    names = {"skill_kl": "log_multiplier"}
+    policy = dict(policy)
+    if "log_skill_multipliers" in policy:  # of SkillPriorPEARL; it inherited a multiplier and a latent without use
+        names = {"skill_kl": "log_skill_multipliers", "latent_kl": "log_latent_multipliers"}
+        policy.pop("log_multiplier")
+        policy.pop("task_latent")
+    moments = optimizers["multipliers"]["state"]
+    groups = optimizers["multipliers"]["param_groups"]
+    split = {
+        name: {"state": {0: moments[index]} if index in moments else {}, "param_groups": groups}
+        for index, name in enumerate(names)
+    }
+    return {
+        "learner": {
+            "optimizers": {"actor": optimizers["actor"], "critic": optimizers["critic"], **split},
+            "multipliers": {name: policy.pop(old) for name, old in names.items()},
+        },
+        "policy": policy,
+    }
+
+
+# ------------------------------------------------------------ policy classes
+
+
+def _class_name(policy_class: type) -> str:
+    return f"{policy_class.__module__}:{policy_class.__qualname__}"
+
+
+def _find_class(cls: type["SkillAlgorithm"], name: Any, path: Any) -> type:
+    """
+    The policy class that a file names, among those that are imported: a file never makes anything be imported.
+
+    :raises ModelFileError: for one that is not
+    """
+    candidates: list[type] = [cls.base_policy_class]
+    for candidate in candidates:
+        candidates.extend(candidate.__subclasses__())
+    known = {_class_name(candidate): candidate for candidate in candidates}
+    if name is None or name == _class_name(cls.base_policy_class):
+        return cls.base_policy_class
+    if name not in known:
+        raise ModelFileError(
+            f"{path} was saved with the policy class {name}, which is not imported here: import it first, or give it, "
+            "load(path, policy=...)."
+        )
+    return known[name]
+
+
+# ------------------------------------------------------------ replay buffers
+
+
+def save_buffer(buffer: TaskReplayBuffer, path: Any) -> None:
+    """Write a buffer's arrays and its generator, without pickles."""
+    content = io.BytesIO()
+    np.savez(content, **buffer.state())  # type: ignore[arg-type]
+    if hasattr(path, "write"):
+        path.write(content.getvalue())
+        return
+    write_atomically(_with_ending(path, ".npz"), content.getvalue())
+
+
+def load_buffer(buffer: TaskReplayBuffer, path: Any) -> None:
+    """
+    :raises ModelFileError: for another kind of file, or a buffer of other sizes
+    """
+    if not hasattr(path, "read"):
+        target = pathlib.Path(path)
+        path = target if target.exists() or target.suffix else target.with_suffix(".npz")
+        if not path.is_file():
+            raise ModelFileError(f"No replay buffer {os.fspath(path)}.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > MAX_BUFFER_BYTES:
+                raise ValueError("it unpacks to more than buffers hold")
+        if hasattr(path, "seek"):
+            path.seek(0)
+        with np.load(path, allow_pickle=False) as arrays:
+            buffer.take_state({name: arrays[name] for name in arrays.files})
+    except ModelFileError:
+        raise
+    except Exception as error:  # noqa: BLE001 - as in load
+        raise ModelFileError(f"{path} is not a saved replay buffer: {type(error).__name__}: {error}") from None

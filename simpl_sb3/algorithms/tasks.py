@@ -1,0 +1,51 @@
+"""The training tasks of an environment, checked against the contract of tasks."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from stable_baselines3.common.vec_env import VecEnv
+
+from simpl_sb3.errors import EnvironmentSpecError
+
+__all__ = ["check_tasks", "find_tasks"]
+
+
+def find_tasks(env: VecEnv, expected: Sequence[str] = ()) -> tuple[Any, ...]:
+    """
+    The training tasks of an environment.
+
+    :param expected: names of the tasks that a model was trained on; empty for any
+    :raises EnvironmentSpecError: for an environment without tasks, with other tasks, or with tasks that do not meet the
+        contract
+    """
+    try:
+        tasks = tuple(env.get_attr("train_tasks")[0])
+    except (AttributeError, TypeError):
+        tasks = ()
+    if not tasks:
+        raise EnvironmentSpecError(
+            "Meta-training needs an environment with train_tasks (a tuple of tasks) and set_task(task); "
+            "this one has no tasks."
+        )
+    check_tasks(tasks)
+    if expected and tuple(task.name for task in tasks) != tuple(expected):
+        raise EnvironmentSpecError(
+            f"The model was trained on the tasks {', '.join(expected)}; the environment has others."
+        )
+    return tasks
+
+
+def check_tasks(tasks: Sequence[Any]) -> None:
+    """
+    :raises EnvironmentSpecError: for tasks without a name, or two of one name
+    """
+    for task in tasks:
+        name = getattr(task, "name", None)
+        if not isinstance(name, str) or not name or any(sign in name for sign in ",\n\r"):
+            raise EnvironmentSpecError(
+                f"The task {task!r} has the name {name!r}: expected a text without commas as task.name, such as a "
+                "frozen dataclass with a property name."
+            )
+    names = [task.name for task in tasks]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise EnvironmentSpecError(f"Several tasks have the name {', '.join(twice)}: expected a name for each.")

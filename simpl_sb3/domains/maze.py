@@ -1,0 +1,162 @@
+"""The maze: reach a hidden goal."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from simpl_envs import MAZE_TASK_SETS, PUBLISHED_LAYOUT, GoalTask, random_goals
+from simpl_envs.maze.layout import BODY_ORIGIN
+from simpl_sb3.demonstrations.windows import Episode
+from simpl_sb3.domains.record import Demonstrator, Domain, Traces
+from simpl_sb3.errors import SettingsError
+from simpl_sb3.results.episodes import EpisodeSummary, Whose
+from simpl_sb3.results.facts import SUCCESS, PublishedCurve, Walls
+from simpl_sb3.results.traces import Trajectory
+from simpl_sb3.settings import Settings, setting
+
+__all__ = ["DOMAIN", "PlannerSettings"]
+
+MIN_DISTANCE = 5
+"""From the start to a random goal, at least; cells along the shortest path."""
+LAST_KEPT = 3
+"""Episodes at the end of a run whose paths are kept."""
+
+
+# ------------------------------------------------------------ tasks
+
+
+def parse_goal(text: str) -> GoalTask:
+    """
+    A goal by its name.
+
+    :param text: x and y in cells, ``12-7`` or ``12.5-7``, and the radius where it is not 1: ``12-7-r0.5``
+    :raises SimplError: for another text, or a place in a wall, outside, or out of reach
+    """
+    number = r"(\d{1,4}(?:\.\d{1,6})?)"
+    found = re.fullmatch(rf"{number}-{number}(?:-r{number})?", text)
+    if not found:
+        raise SettingsError(f"{text!r} is no goal")
+    x, y, radius = (float(part) for part in (found[1], found[2], found[3] or "1"))
+    task = GoalTask((x, y), radius)
+    PUBLISHED_LAYOUT.require_goal(task)
+    return task
+
+
+def random_tasks(n: int, seed: int) -> tuple[GoalTask, ...]:
+    """Random goals at least five cells away from the start, none of them in a published set."""
+    published = {task for tasks in MAZE_TASK_SETS.values() for task in tasks}
+    return random_goals(PUBLISHED_LAYOUT, n, seed, min_distance=MIN_DISTANCE, exclude=tuple(published))
+
+
+# ------------------------------------------------------------ demonstrations
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannerSettings(Settings):
+    """
+    Of the planner, which drives between random cells of the maze.
+
+    :param noise: standard deviation of Gaussian noise on the actions, which are in [-1, 1]
+    :param jitter: half width of the uniform noise on each waypoint, cells
+    :param min_steps: shortest trajectory kept, env steps
+    :param max_steps: longest trajectory kept, env steps
+    """
+
+    noise: float = setting(0.0, at_least=0, at_most=1)
+    jitter: float = setting(0.2, at_least=0, at_most=0.5)
+    min_steps: int = setting(50, at_least=1)
+    max_steps: int = setting(1600, at_least=1, at_most=100_000)
+
+    def check(self) -> None:
+        if self.min_steps > self.max_steps:
+            raise SettingsError(f"min_steps is {self.min_steps}: expected at most max_steps, {self.max_steps}.")
+
+
+def demonstrate(n: int, seed: int, **settings: float) -> Iterator[Episode]:
+    """
+    Planned trajectories.
+
+    :param n: how many
+    :param seed: equal seeds give equal trajectories
+    :param settings: of ``PlannerSettings``
+    """
+    from simpl_envs.maze.planner import plan_trajectories  # needs MuJoCo
+
+    planned = plan_trajectories(n, seed, **settings)  # type: ignore[arg-type]
+    return (Episode(observations, actions) for observations, actions in planned)
+
+
+# ------------------------------------------------------------ pictures
+
+
+def traced_episodes(n: int) -> set[int]:
+    """
+    :param n: episodes of a run
+    :return: those whose paths are kept: the first three, three after exploring, and around the 100th, as in the paper's
+        Fig. 5; and the last three
+    """
+    return {1, 2, 3, 21, 22, 23, 98, 99, 100} | set(range(max(1, n - LAST_KEPT + 1), n + 1))
+
+
+def trace(whose: Whose, task: GoalTask, episode: EpisodeSummary) -> Trajectory | None:
+    """The path of an episode: the observed (x, y), start included."""
+    if episode.observations is None:
+        return None
+    return Trajectory(*whose, episode.success, task.goal, episode.observations[:, :2], task.radius)
+
+
+# ------------------------------------------------------------ published numbers
+
+
+def _curve(training: str | None, task_set: str, method: str, episodes: str, values: str) -> PublishedCurve:
+    numbers = zip(map(int, episodes.split()), map(float, values.split()), strict=True)
+    return PublishedCurve(training, task_set, method, dict(numbers), label=_LABELS.get(method, ""))
+
+
+_LABELS = {"mtrl": "MTRL", "pearl": "PEARL"}
+_ALL = "20 40 60 100 200 300 500"
+
+PUBLISHED = (
+    _curve("train-40", "target", "simpl", _ALL, ".43 .74 .83 .93 .92 .96 1.0"),
+    _curve(None, "target", "spirl", _ALL, ".21 .35 .47 .63 .76 .82 .86"),
+    _curve("train-40", "target", "mtrl", _ALL, ".27 .26 .45 .61 .79 .83 .93"),
+    _curve("train-40", "target", "pearl", _ALL, "0 0 0 0 0 0 0"),
+    PublishedCurve("train-40", "target", "pearl-ft", {500: 0.13}, label="PEARL-ft"),
+    PublishedCurve(None, "target", "sac", {}, at_most=0.17, label="SAC"),
+    _curve("train-20", "target", "simpl", "60 100 200", ".76 .82 .88"),
+    _curve("train-10", "target", "simpl", "60 100 200", ".64 .71 .88"),
+    _curve("train-top", "target-top", "simpl", "20 60 100 200", ".72 .92 .97 .99"),
+    _curve(None, "target-top", "spirl", "20 60 100 200", ".08 .40 .59 .71"),
+    _curve("train-top", "target-top", "mtrl", "20 60 100 200", ".20 .47 .57 .76"),
+    _curve("train-top", "target-bottom", "simpl", "20 60 100 200 500", "0 .13 .42 .78 .95"),
+    _curve(None, "target-bottom", "spirl", "20 60 100 200 500", ".50 .61 .61 .86 .94"),
+)
+"""Nam, Sun, Pertsch, Hwang, Lim: Skill-based Meta-Reinforcement Learning, ICLR 2022. Read off the figures, ±.03; means
+over ten target tasks x three seeds, of the acting (stochastic) policy."""
+
+
+DOMAIN = Domain(
+    name="maze",
+    env_id="SimplMaze-v0",
+    task_sets=MAZE_TASK_SETS,
+    train_tasks="train-40",
+    test_tasks="target",
+    parse_task=parse_goal,
+    task_text="a goal such as 12-7, in cells",
+    random_tasks=random_tasks,
+    demonstrator=Demonstrator(
+        demonstrate=demonstrate,
+        settings=PlannerSettings,
+        dataset_id="simpl/maze-planner-v0",
+        algorithm_name="waypoint controller on shortest paths",
+        description="Planned trajectories between random cells of the maze, without rewards or task labels.",
+    ),
+    env_settings=Settings,
+    measure=SUCCESS,
+    traces=Traces(
+        trace=trace,
+        episodes=traced_episodes,
+        walls=Walls(PUBLISHED_LAYOUT.rows, (0.5 - BODY_ORIGIN, 0.5 - BODY_ORIGIN)),
+    ),
+    published=PUBLISHED,
+)

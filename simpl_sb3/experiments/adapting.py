@@ -1,0 +1,176 @@
+"""The stage ``adapt`` at work: agents on unseen tasks, and one row per episode, kept whatever happens."""
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from simpl_sb3.domains import Domain, find_domain
+from simpl_sb3.errors import ResultsError, SettingsError
+from simpl_sb3.experiments.recorder import Adapted, RowKeeper
+from simpl_sb3.experiments.run_folder import RESULT_SUFFIXES, new_results
+from simpl_sb3.experiments.running import probe_env, used, used_device
+from simpl_sb3.experiments.stage import RunOptions, Stage
+from simpl_sb3.methods import Adapter, find_method
+from simpl_sb3.results.row import check_text
+from simpl_sb3.results.rows import write_results
+from simpl_sb3.skills.vec_env import make_skill_vec_env
+
+__all__ = ["adapt", "last_success"]
+
+FLUSH_SECONDS = 60.0
+"""Between two writings of the rows so far."""
+LAST = 10
+"""Episodes of each agent that :func:`last_success` counts."""
+
+
+class RowFile:
+    """
+    The rows on disk while agents still adapt: in their place, or beside an earlier result until this one is complete.
+
+    :param output: the CSV
+    :param write: (path, interrupted) -> None, which writes CSV, JSON and traces of that name
+    """
+
+    def __init__(self, output: Path, write: Callable[[Path, bool], None]) -> None:
+        self.output, self.write = output, write
+        self.replaces = output.exists()
+        self.work = output.with_name(f"{output.stem}.unfinished.csv") if self.replaces else output
+        self.flushed = time.perf_counter()
+
+    def flush(self) -> None:
+        """Write the rows so far, once a minute."""
+        if time.perf_counter() - self.flushed > FLUSH_SECONDS:
+            self.write(self.work, True)
+            self.flushed = time.perf_counter()
+
+    def keep(self, interrupted: bool) -> Path:
+        """
+        Write all rows; where that fails, into a folder for temporary files.
+
+        :return: where they are
+        :raises ResultsError: where they could not be written in their place, naming the other
+        """
+        target = self.work if interrupted else self.output
+        try:
+            self.write(target, interrupted)
+        except (OSError, SettingsError) as error:
+            refuge = Path(tempfile.mkdtemp(prefix="simpl-sb3-")) / self.output.name
+            self.write(refuge, interrupted)
+            raise ResultsError(f"{target} could not be written ({error}): the rows are in {refuge}.") from error
+        if not interrupted and self.replaces:
+            _remove(self.work, RESULT_SUFFIXES)
+        return target
+
+
+def _remove(rows: Path, suffixes: Sequence[str]) -> None:
+    for suffix in suffixes:
+        rows.with_suffix(suffix).unlink(missing_ok=True)
+
+
+def adapt(stage: Stage, options: RunOptions) -> list[Adapted]:
+    """
+    Adapt to every task of a set, and write one row per episode into a CSV, beside it a JSON, and an ``.npz`` of what
+    the domain's episodes leave for pictures. The rows so far are written every minute, and when someone stops it.
+
+    :return: the adapted agents, by task, then by seed
+    """
+    settings, started = stage.settings, time.perf_counter()
+    method, domain = find_method(settings["method"]), find_domain(settings["domain"])
+    output = new_results(Path(stage.output), options.overwrite)
+    check_texts(settings["variant"])
+    device = used_device(options.device)
+    n_agents, seed = settings["agents_per_task"], settings["seed"]
+    tasks = [task for task in domain.tasks(settings["tasks"]) for _ in range(n_agents)]
+    seeds = [seed + k for k in range(n_agents)] * (len(tasks) // n_agents)
+    probe_env(domain, settings["env"]).close()
+
+    def make_env(skills: Any, n_envs: int) -> Any:
+        return make_skill_vec_env(domain.env_id, skills, n_envs, **settings["env"])  # adaptation seeds it
+
+    adapter = method.make_adapter(stage.inputs.get("source"), settings["adaptation"], make_env, device)
+    record = used(stage, device, {**adapter.settings.as_dict(), "source": stage.inputs.get("source")})
+    for name in ("adaptation", *method.unused):  # the settings stand beside the others, as they were used
+        record.pop(name, None)
+    env = make_env(adapter.skills, len(tasks))
+    names = {"method": method.name, "preset": settings["preset"], "env": domain.env_id}
+    template = {**names, "task_set": domain.set_label(settings["tasks"])}
+    total = len(tasks) * getattr(adapter.settings, "n_episodes", 0)
+    keeper = RowKeeper(template, tasks, seeds, total, options.progress_bar, domain)
+
+    def write(path: Path, interrupted: bool) -> None:
+        write_results(
+            path,
+            list(keeper.rows),
+            {**record, "interrupted": True} if interrupted else record,
+            training_task_set=_training_set(domain, adapter),
+            measure=domain.measure,
+            method_label=method.label,
+            variant=settings["variant"],
+            wall_time_s=time.perf_counter() - started,
+            overwrite=True,
+        )
+        keeper.write_kept(path.with_suffix(".npz"), overwrite=True)
+
+    rows = RowFile(output, write)
+    agents = _run(adapter, env, tasks, seed, keeper, rows, total)
+    rows.keep(interrupted=False)
+    _remove(output, (".mp4", ".png"))  # an earlier film would show other agents than these rows
+    return [Adapted(*agent) for agent in zip(tasks, seeds, agents, strict=True)]
+
+
+def _run(
+    adapter: Adapter, env: Any, tasks: list[Any], seed: int, keeper: RowKeeper, rows: RowFile, total: int
+) -> Sequence[Any]:
+    """
+    Let the adapter run; whatever stops it, the rows so far are written.
+
+    :param total: episodes that were asked for
+    """
+
+    def on_episode(agent: int, episode: int, finished: Any) -> None:
+        keeper(agent, episode, finished)
+        rows.flush()
+
+    try:
+        return adapter.run(env, tasks, seed, on_episode)
+    except BaseException as stop:
+        if keeper.rows:
+            where = rows.keep(interrupted=True)
+            stop.add_note(
+                f"{len(keeper.rows)} of {total} episodes are in {where}, which report reads; the same command with "
+                "--overwrite starts again."
+            )
+        raise
+    finally:
+        keeper.close()
+        env.close()
+
+
+def _training_set(domain: Domain, adapter: Adapter) -> str | None:
+    return None if adapter.training_tasks is None else domain.set_name(adapter.training_tasks)
+
+
+def check_texts(variant: str) -> None:
+    """
+    :raises SettingsError: for a text that the results could not hold
+    """
+    try:
+        if variant:
+            check_text("variant", variant)
+    except ResultsError as error:
+        raise SettingsError(str(error)) from error
+
+
+def last_success(agents_rows: Sequence[Any]) -> str:
+    """
+    :param agents_rows: rows of one run
+    :return: its success and return in the last episodes, as one line for people
+    """
+    last = max(row.episode for row in agents_rows)
+    counted = [row for row in agents_rows if row.episode > last - min(LAST, last)]
+    success, reward = (np.mean([getattr(row, name) for row in counted]) for name in ("success", "episode_return"))
+    return f"Last {min(LAST, last)} episodes: success {success:.2f}, return {reward:.2f} (mean over all agents)."

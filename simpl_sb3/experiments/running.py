@@ -1,0 +1,280 @@
+"""The stages at work: where library, environments and disk meet; all is checked before something is written."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import torch as th
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.utils import get_device
+
+from simpl_sb3.demonstrations.minari import load_minari, open_minari, read_settings, write_minari
+from simpl_sb3.domains import Domain, find_domain, refuse_unconverted
+from simpl_sb3.errors import SettingsError
+from simpl_sb3.experiments.run_folder import RunFolder
+from simpl_sb3.experiments.stage import RunOptions, Stage, json_value
+from simpl_sb3.methods import ARTEFACTS, find_method
+from simpl_sb3.skills.extractor import SkillExtractor
+from simpl_sb3.skills.vec_env import make_skill_vec_env
+
+__all__ = ["collect", "extract", "meta_train"]
+
+
+# ------------------------------------------------------------ what stages share
+
+
+def used_device(device: str) -> str:
+    """
+    The device that a name stands for.
+
+    :raises SettingsError: for one that torch does not know here
+    """
+    try:
+        found = get_device(device)
+        th.zeros(1, device=found)
+        return str(found)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise SettingsError(f"No device {device!r}: expected auto, cpu, cuda or cuda:N ({reason}).") from None
+
+
+def used(stage: Stage, device: str, more: Mapping[str, Any]) -> dict[str, Any]:
+    """All that a stage used, as plain data: its settings, and what only showed when it ran."""
+    here = {"device": device, "torch_threads": th.get_num_threads()}
+    settings: dict[str, Any] = json_value({**stage.settings, **more, **here})
+    return settings
+
+
+def probe_env(domain: Domain, env_settings: Mapping[str, Any]) -> gym.Env:
+    """
+    One environment, made once to learn whether it can be.
+
+    :raises SettingsError: where it cannot be made with these settings
+    """
+    try:
+        return gym.make(domain.env_id, **env_settings)
+    except Exception as error:
+        raise SettingsError(
+            f"{domain.env_id} cannot be made with {dict(env_settings)} ({type(error).__name__}: {error})."
+        ) from error
+
+
+def minari_root(stage: Stage, name: str) -> Path | None:
+    """Folder of Minari datasets that a stage names; None for Minari's own."""
+    text = stage.output if name == "output" else stage.settings.get(name)
+    return Path(text).resolve() if text else None  # Minari takes a relative one for relative to its own
+
+
+# ------------------------------------------------------------ demonstrations
+
+
+def collect(stage: Stage, options: RunOptions) -> Path:
+    """
+    Write a domain's scripted demonstrations as a Minari dataset.
+
+    :return: the dataset's folder
+    """
+    settings = stage.settings
+    domain = find_domain(settings["domain"])
+    demonstrator = domain.needs_demonstrator()
+    chosen = demonstrator.settings.of(settings["demonstrator"]).as_dict()
+    env = probe_env(domain, settings["env"])
+    spaces: Any = env.observation_space, env.action_space
+    env.close()
+    number, seed = settings["trajectories"], settings["seed"]
+    try:
+        return write_minari(
+            settings["dataset"],
+            demonstrator.demonstrate(number, seed, **chosen),
+            *spaces,
+            overwrite=options.overwrite,
+            settings={"n_trajectories": number, **chosen, "seed": seed, "env": domain.env_id, "stage": stage.as_dict()},
+            description=demonstrator.description,
+            algorithm_name=demonstrator.algorithm_name,
+            n_episodes=number,
+            progress_bar=options.progress_bar,
+            root=minari_root(stage, "output"),
+        )
+    except KeyboardInterrupt as stop:
+        stop.add_note("No dataset was written, and an earlier one was left as it was: the same command starts again.")
+        raise
+
+
+# ------------------------------------------------------------ skills
+
+
+def extract(stage: Stage, options: RunOptions) -> Path:
+    """
+    Extract skills from a Minari dataset into ``skills.safetensors``.
+
+    :return: that file
+    :raises DatasetError: also for data that has to be converted first
+    """
+    settings, dataset_id = stage.settings, stage.inputs["dataset"]
+    run = RunFolder(Path(stage.output), ARTEFACTS["skills"], options.overwrite)
+    device, root = used_device(options.device), minari_root(stage, "datasets")
+    opened = open_minari(dataset_id, root)
+    refuse_unconverted(opened, f"simpl-sb3 convert {dataset_id}")
+    recorded = read_settings(dataset_id, root)
+    check_dataset_fits(find_domain(settings["domain"]), dataset_id, recorded)
+    dataset = load_minari(opened, settings["model"]["horizon"], settings["observation_key"])
+    extractor = SkillExtractor(
+        dataset,
+        folder=run.work,
+        seed=settings["seed"],
+        device=device,
+        verbose=options.verbose,
+        **settings["model"],
+        **settings["extraction"],
+    )
+    more = {**json_value(extractor.settings), "dataset": dataset_id, "dataset_settings": recorded}
+    record = used(stage, device, {key: value for key, value in more.items() if key not in ("model", "extraction")})
+    counts = {"episodes": dataset.n_episodes, "steps": dataset.n_steps, "episodes_skipped": dataset.n_skipped}
+    total = settings["total_updates"]
+    folder = run.start(stage)
+    try:
+        skills = extractor.learn(total, checkpoint_interval=max(1, total // 4), progress_bar=options.progress_bar)
+        skills.save(folder / ARTEFACTS["skills"])
+    except KeyboardInterrupt as stop:
+        kept = extractor.save_checkpoint()
+        run.interrupt(record, extractor.metrics | counts | {"n_updates": extractor.n_updates})
+        stop.add_note(
+            f"{extractor.n_updates} of {total} updates are in {kept}, which SkillExtractor.restore reads; the same "
+            "command with --overwrite starts again."
+        )
+        raise
+    return run.finish(record, extractor.metrics | counts)
+
+
+def check_dataset_fits(domain: Domain, dataset_id: str, recorded: Mapping[str, Any]) -> None:
+    """
+    :param recorded: what ``write_minari`` recorded
+    :raises SettingsError: for a dataset that was made for another environment than the domain's
+    """
+    env_id = recorded.get("env")
+    if env_id is not None and env_id != domain.env_id:
+        raise SettingsError(
+            f"{dataset_id} was made for {env_id}, the domain {domain.name} is for {domain.env_id}: expected "
+            f"--domain {find_domain(env_id).name if gym.registry.get(env_id) else env_id}."
+        )
+
+
+# ------------------------------------------------------------ meta-training
+
+
+class TimeLimit(BaseCallback):
+    """Ends learning at the first meta-iteration past a wall-clock budget, in seconds; None for no limit."""
+
+    def __init__(self, seconds: float | None) -> None:
+        super().__init__()
+        self.seconds, self.started = seconds, time.perf_counter()
+        self.over = False
+
+    def _on_rollout_start(self) -> None:
+        self.over = self.seconds is not None and time.perf_counter() - self.started > self.seconds
+
+    def _on_step(self) -> bool:
+        return not self.over
+
+
+class BorderCheckpoints(BaseCallback):
+    """
+    Saves the model between two meta-iterations, after each fifth of the skills to live: four times at most.
+
+    :param folder: where ``model_<skills>_steps.zip`` go
+    :param total_timesteps: skills to live
+    """
+
+    def __init__(self, folder: Path, total_timesteps: int) -> None:
+        super().__init__()
+        self.folder, self.share = folder, max(1, total_timesteps / 5)
+        self.next = self.share
+
+    def _on_rollout_start(self) -> None:
+        if self.num_timesteps >= self.next:
+            self.model.save(self.folder / f"model_{self.num_timesteps}_steps.zip")
+            self.next = (self.num_timesteps // self.share + 1) * self.share
+
+    def _on_step(self) -> bool:
+        return True
+
+
+def training_env(domain: Domain, tasks: tuple[Any, ...], seed: int, env_settings: Mapping[str, Any]) -> Callable:  # type: ignore[type-arg]
+    """
+    What makes the environments of meta-training: (skills, number) -> vec env with these training tasks.
+
+    :raises SettingsError: where the environment has other tasks and takes none
+    """
+    probe = probe_env(domain, env_settings)
+    try:
+        own = tuple(probe.get_wrapper_attr("train_tasks"))
+    except AttributeError:
+        own = ()
+    finally:
+        probe.close()
+    given: dict[str, Any] = {} if own == tasks else {"train_tasks": tasks}
+    if given:
+        try:
+            gym.make(domain.env_id, **env_settings, **given).close()
+        except TypeError as error:
+            raise SettingsError(
+                f"{domain.env_id} takes no train_tasks, and has others than those asked for: expected its own, "
+                f"--train-tasks {domain.train_tasks}, or an environment with the keyword train_tasks."
+            ) from error
+    return lambda skills, n_envs: make_skill_vec_env(domain.env_id, skills, n_envs, seed=seed, **given, **env_settings)
+
+
+def meta_train(stage: Stage, options: RunOptions) -> Path:
+    """
+    Meta-train a method over a task set into ``model.zip``, with ``progress.csv`` and TensorBoard files beside it.
+
+    :return: that file
+    """
+    settings, started = stage.settings, time.perf_counter()
+    method, domain = find_method(settings["method"]), find_domain(settings["domain"])
+    run = RunFolder(Path(stage.output), ARTEFACTS["meta-model"], options.overwrite)
+    device = used_device(options.device)
+    tasks = domain.tasks(settings["train_tasks"])
+    n_envs = settings["n_envs"] or 2 * len(tasks)
+    model: Any = method.make_model(
+        stage.inputs.get("source"),
+        settings["training"],
+        training_env(domain, tasks, settings["seed"], settings["env"]),
+        n_envs=n_envs,
+        seed=settings["seed"],
+        device=device,
+        verbose=options.verbose,
+    )
+    resolved = model.settings() if hasattr(model, "settings") else {}
+    record = used(stage, device, {**resolved, "n_envs": n_envs, "training": {}})
+    del record["training"]  # its settings stand beside the others, as the model used them
+    folder, total = run.start(stage), settings["total_timesteps"]
+    model.set_logger(configure(str(folder), ["csv", "tensorboard", *(["stdout"] if options.verbose else [])]))
+    limit = TimeLimit(None if settings["minutes"] is None else 60 * settings["minutes"])
+    limit.started = started
+    callbacks = [limit, BorderCheckpoints(folder / "checkpoints", total)]
+    artefact = folder / ARTEFACTS["meta-model"]
+    try:
+        model.learn(total, callbacks, progress_bar=options.progress_bar)
+        model.save(artefact)
+    except KeyboardInterrupt as stop:
+        model.save(artefact)
+        run.interrupt(record, metrics_of(model))
+        stop.add_note(
+            f"The model as it was after {model.num_timesteps} of {total} skills is {artefact}: adapt takes it; the "
+            "same command with --overwrite starts again."
+        )
+        raise
+    finally:
+        model.logger.close()
+        if getattr(model, "env", None) is not None:
+            model.env.close()
+    return run.finish(record, metrics_of(model))
+
+
+def metrics_of(model: Any) -> dict[str, Any]:
+    """What came of a training, as far as the model says it."""
+    return dict(model.metrics()) if hasattr(model, "metrics") else {"timesteps": model.num_timesteps}

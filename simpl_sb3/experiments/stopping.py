@@ -1,0 +1,59 @@
+"""Ctrl-C, SIGTERM and SIGHUP end a command alike: what there is gets saved, and one line says what was kept."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+__all__ = ["Stopped", "exit_code", "kept_text", "stop_signals"]
+
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+class Stopped(KeyboardInterrupt):
+    """
+    A signal asked the process to end; it passes through like Ctrl-C.
+
+    :param number: of the signal
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+@contextmanager
+def stop_signals() -> Iterator[None]:
+    """
+    Within it, SIGTERM and SIGHUP raise :class:`Stopped`, the first time; a second one does not disturb what is being
+    saved. Signals that were ignored (``nohup``) stay so. Outside the main thread it changes nothing.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        for other in before:
+            signal.signal(other, signal.SIG_IGN)
+        raise Stopped(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def exit_code(stop: KeyboardInterrupt) -> int:
+    """What a shell expects: 128 and the signal's number, 130 for Ctrl-C."""
+    return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
+
+
+def kept_text(stop: KeyboardInterrupt) -> str:
+    """The notes that stages added (``add_note``): what was kept, and how to go on."""
+    return " ".join(getattr(stop, "__notes__", [])) or "nothing was kept: run the same command again"

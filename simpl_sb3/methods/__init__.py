@@ -1,0 +1,27 @@
+"""
+Methods: how agents come to master tasks. Each is one file of this folder and one line of ``METHODS``.
+
+Importing this loads neither torch nor an algorithm: a method's file imports what it needs inside its functions.
+Your own method is such a file too; name it by its path or by ``module:NAME``.
+"""
+
+from simpl_sb3.methods.record import ARTEFACTS, Adapter, Method, TrainedModel
+from simpl_sb3.methods.simpl import SIMPL
+from simpl_sb3.methods.spirl import SPIRL
+from simpl_sb3.references import find_record
+
+__all__ = ["ARTEFACTS", "METHODS", "Adapter", "Method", "TrainedModel", "find_method"]
+
+METHODS: dict[str, Method] = {
+    SIMPL.name: SIMPL,
+    SPIRL.name: SPIRL,
+}
+"""All methods by name, in the order in which figures and tables list them."""
+
+
+def find_method(text: str) -> Method:
+    """
+    :param text: one of ``METHODS``, or a Python file or ``module:NAME`` with a :class:`Method` of your own
+    :raises SettingsError: where there is none, with the names that there are
+    """
+    return find_record(text, Method, METHODS, "method")

@@ -1,0 +1,97 @@
+"""Files of unknown origin: their sizes are bounded before memory is taken, and any failure is one ``ResultsError``."""
+
+import io
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from simpl_sb3.errors import ResultsError
+
+__all__ = ["read_arrays", "read_bytes"]
+
+MAX_TEXT_BYTES = 500_000_000
+MAX_ARCHIVE_BYTES = 500_000_000
+MAX_UNPACKED_BYTES = 2_000_000_000
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+def read_bytes(path: str | os.PathLike[str], what: str, at_most: int = MAX_TEXT_BYTES) -> bytes:
+    """
+    :param path: a regular file
+    :param what: its expected content, for messages
+    :param at_most: largest size, bytes
+    :return: the file's content
+    :raises ResultsError: for a file that is missing, larger, or no regular file
+    """
+    path = Path(path)
+    try:
+        if path.exists() and not path.is_file():
+            raise ResultsError(f"cannot read {path} (it is no regular file); expected {what}")
+        if (size := path.stat().st_size) > at_most:
+            raise ResultsError(f"{path} has {size} bytes; expected {what} of at most {at_most}")
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        if isinstance(error, ResultsError):
+            raise
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise ResultsError(f"cannot read {path} ({reason or error}); expected {what}") from error
+
+
+def read_arrays(
+    path: str | os.PathLike[str], what: str, kinds: Mapping[str, tuple[str, int]], optional: Sequence[str] = ()
+) -> Arrays:
+    """
+    :param path: an ``.npz``
+    :param what: its expected content, for messages
+    :param kinds: of each array: the letters of NumPy's ``dtype.kind`` that it may have, and its number of axes
+    :param optional: arrays that may be missing
+    :return: the arrays that are there
+    :raises ResultsError: for a file that is missing, too large, something else, or holds arrays of other kinds
+    """
+    content = io.BytesIO(read_bytes(path, f"an .npz of {what}", MAX_ARCHIVE_BYTES))
+    needed = [key for key in kinds if key not in optional]
+    try:
+        with zipfile.ZipFile(content) as archive:
+            sizes = {info.filename.removesuffix(".npy"): info.file_size for info in archive.infolist()}
+            if missing := [key for key in needed if key not in sizes]:
+                raise ResultsError(f"without {', '.join(missing)}")
+            if sum(sizes[key] for key in kinds if key in sizes) > MAX_UNPACKED_BYTES:
+                raise ResultsError(f"more than {MAX_UNPACKED_BYTES} bytes")
+            arrays = {key: _read_array(archive, key, sizes[key]) for key in kinds if key in sizes}
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise ResultsError(f"{path} holds no {what} ({reason}); expected the keys {', '.join(needed)}") from error
+    for key, array in arrays.items():
+        letters, axes = kinds[key]
+        if array.dtype.kind not in letters or array.ndim != axes:
+            names = " or ".join(
+                {"i": "whole numbers", "f": "numbers", "U": "text", "b": "flags"}[k] for k in letters[:1]
+            )
+            raise ResultsError(
+                f"{path}: {key} is {array.dtype} of shape {array.shape}; expected {names} with {axes} axes"
+            )
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ResultsError(f"{path}: {key} holds NaN or infinity; expected finite numbers")
+    return arrays
+
+
+def _read_array(archive: zipfile.ZipFile, key: str, size: int) -> npt.NDArray[Any]:
+    """One array; what its header declares is compared with its size before memory is taken."""
+    with archive.open(f"{key}.npy") as member:
+        version = np.lib.format.read_magic(member)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read_header(member)
+    declared = dtype.itemsize
+    for axis in shape:
+        declared *= axis
+    if dtype.hasobject or min(shape, default=0) < 0 or declared > size:
+        raise ResultsError(f"{key} declares {dtype} of shape {shape} in {size} bytes")
+    with archive.open(f"{key}.npy") as member:
+        array: npt.NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
+    return array

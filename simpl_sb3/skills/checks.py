@@ -1,0 +1,112 @@
+"""What environments return, checked where it enters, before anything learns from it."""
+
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from simpl_sb3.demonstrations.windows import LARGEST_NUMBER
+from simpl_sb3.errors import EnvironmentSpecError
+
+__all__ = ["check_infos", "check_numbers", "checked_reset", "checked_step"]
+
+
+def checked_reset(result: Any, space: spaces.Space[Any], place: str) -> tuple[Any, dict[str, Any]]:
+    """
+    :param result: what ``env.reset`` returned
+    :param space: the environment's observation space
+    :param place: which environment, for messages
+    :return: observation and info
+    :raises EnvironmentSpecError: for anything else, or an observation of another shape
+    """
+    if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[1], dict):
+        raise EnvironmentSpecError(
+            f"{place}: reset returned {_described(result)}; expected Gymnasium's (observation, info)."
+        )
+    _check_shapes(result[0], space, f"{place}, after reset")
+    return result
+
+
+def checked_step(result: Any, space: spaces.Space[Any], place: str) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+    """
+    :param result: what ``env.step`` returned
+    :param space: the environment's observation space
+    :param place: which environment, for messages
+    :return: observation, reward, terminated, truncated, info
+    :raises EnvironmentSpecError: for another number of values, flags that are not bool, a reward that is no number, an
+        observation of another shape, or ``info["is_success"]`` that is neither bool nor 0 or 1
+    """
+    if not isinstance(result, tuple) or len(result) != 5:
+        raise EnvironmentSpecError(
+            f"{place}: step returned {_described(result)}; expected Gymnasium's "
+            "(observation, reward, terminated, truncated, info)."
+        )
+    observation, reward, terminated, truncated, info = result
+    for name, flag in (("terminated", terminated), ("truncated", truncated)):
+        if not isinstance(flag, bool | np.bool_):
+            raise EnvironmentSpecError(f"{place}: {name} is {flag!r}; expected True or False.")
+    if not isinstance(info, dict):
+        raise EnvironmentSpecError(f"{place}: info is {info!r}; expected a dict.")
+    try:
+        reward = float(reward)
+    except (TypeError, ValueError):
+        raise EnvironmentSpecError(f"{place}: reward is {reward!r}; expected a number.") from None
+    _check_shapes(observation, space, place)
+    _check_success(info, place)
+    return observation, reward, bool(terminated), bool(truncated), info
+
+
+def check_numbers(observations: np.ndarray, rewards: np.ndarray, env_steps: np.ndarray, tasks: Any = None) -> None:
+    """
+    Refuse NaN, infinite and absurdly large numbers: one of them would turn every weight into NaN.
+
+    :param observations: of B environments, (B, ...)
+    :param rewards: (B,)
+    :param env_steps: env steps of the episode so far, this one included, (B,)
+    :param tasks: names of the tasks, (B,), where known
+    :raises EnvironmentSpecError: naming environment, env step and number
+    """
+    # a comparison with NaN is False
+    if np.abs(observations).max(initial=0.0) <= LARGEST_NUMBER and np.abs(rewards).max(initial=0.0) <= LARGEST_NUMBER:
+        return
+    rows = np.column_stack([observations.reshape(len(observations), -1), rewards])
+    bad = ~(np.abs(rows) <= LARGEST_NUMBER)
+    env, column = (int(index) for index in np.argwhere(bad)[0])
+    name = "the reward" if column == rows.shape[1] - 1 else f"observation[{column}]"
+    task = "" if tasks is None else f" of task {tasks[env]}"
+    raise EnvironmentSpecError(
+        f"Environment {env}: {name} is {rows[env, column]} after {int(env_steps[env])} env steps{task}; expected a "
+        f"number between -{LARGEST_NUMBER:g} and {LARGEST_NUMBER:g}."
+    )
+
+
+def check_infos(infos: list[dict[str, Any]]) -> None:
+    """
+    :param infos: one per environment
+    :raises EnvironmentSpecError: for ``info["is_success"]`` that is neither bool nor 0 or 1
+    """
+    for index, info in enumerate(infos):
+        _check_success(info, f"Environment {index}")
+
+
+def _check_success(info: dict[str, Any], place: str) -> None:
+    success = info.get("is_success", False)
+    if not (
+        isinstance(success, bool | np.bool_) or (isinstance(success, int | float | np.number) and success in (0, 1))
+    ):
+        raise EnvironmentSpecError(f'{place}: info["is_success"] is {success!r}; expected True or False.')
+
+
+def _check_shapes(observation: Any, space: spaces.Space[Any], place: str) -> None:
+    if isinstance(space, spaces.Dict) and isinstance(observation, dict):
+        for key, part in space.spaces.items():
+            _check_shapes(observation.get(key), part, f"{place}, key {key!r}")
+    elif isinstance(space, spaces.Box | spaces.Dict):
+        wanted = space.shape if isinstance(space, spaces.Box) else f"dict with {', '.join(space)}"
+        given = "None" if observation is None else np.shape(observation)
+        if given != wanted:
+            raise EnvironmentSpecError(f"{place}: the observation has shape {given}; expected {wanted}.")
+
+
+def _described(result: Any) -> str:
+    return f"{len(result)} values" if isinstance(result, tuple) else f"a {type(result).__name__}"
