@@ -135,7 +135,7 @@ def test_ids_as_gymnasium_takes_them() -> None:
 
 
 def test_goal_environments_by_key() -> None:
-    make = lambda: CountingEnv(6, key="state")
+    make = lambda: CountingEnv(6, key="state")  # noqa: E731
     env = make_skill_vec_env(make, tiny_skills(), 2, observation_key="state")
     assert env.reset().tolist() == [[0, 1], [0, 1]]
     assert env.step(np.zeros((2, SKILL_DIM), np.float32))[0].tolist() == [[HORIZON, 1]] * 2
