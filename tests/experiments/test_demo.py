@@ -120,7 +120,7 @@ def test_the_kitchen_ends_with_a_film(tmp_path: Path, capsys: pytest.CaptureFixt
         completions, _ = read_completions(output / f"{method}.npz")
         assert [row.env_steps for row in file.rows] == [KITCHEN_STEPS, 2 * KITCHEN_STEPS]
         assert [(row.task, row.episode) for row in file.rows] == [(one.task, one.episode) for one in completions]
-        assert [row.episode_return for row in file.rows] == [(one.paid > 0).sum() for one in completions]
+        assert [row.episode_return for row in file.rows] == [(kept.rewarded > 0).sum() for kept in completions]
         assert list((output / "report" / "figures").glob(f"order-*-{method}-demo.png"))
 
 
