@@ -29,6 +29,7 @@ from simpl_sb3.errors import SettingsError
 from simpl_sb3.experience.buffer import TaskBatch
 from simpl_sb3.numerics import matmul_precision
 from simpl_sb3.skills.base import Skills
+from simpl_sb3.threads import small_products
 
 Gaussian = tuple[th.Tensor, th.Tensor]  # mean and standard deviation
 
@@ -164,6 +165,7 @@ class SkillActorCritic(BasePolicy):
     # ------------------------------------------------------------ the one way to act
 
     @th.no_grad()
+    @small_products()
     @matmul_precision("highest")
     def act(self, observations: np.ndarray, e: th.Tensor | None = None, deterministic: bool = False) -> np.ndarray:
         """
@@ -356,6 +358,7 @@ class SkillPriorPEARLPolicy(SkillActorCritic):
         return self.task_encoder(rows)
 
     @th.no_grad()
+    @small_products()
     @matmul_precision("highest")
     def infer(self, context: th.Tensor) -> Gaussian:
         """As :meth:`encode`, without gradients and in float32: what a context says about its task."""
