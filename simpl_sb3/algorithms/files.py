@@ -137,6 +137,7 @@ def _take_data(model: "SkillAlgorithm", data: dict[str, Any], tensors: Any, path
     _check_tensors(described, tensors, path)
     model.skills = Skills.from_settings(data["skills"])
     model.skills.load_state_dict(dict(_frozen(tensors)))
+    model.skills.check_buffers()
     model.skills.to(model.device).freeze()
     model.observation_space, model.action_space = _spaces(model.skills, bound)
 
