@@ -190,12 +190,15 @@ class SkillActorCritic(BasePolicy):
 
         :raises SettingsError: for another shape than (O,) or (B, O)
         """
-        given = np.asarray(observation.cpu() if isinstance(observation, th.Tensor) else observation, np.float32)
-        if given.ndim not in (1, 2) or given.shape[-1] != self.observation_dim:
-            raise SettingsError(
-                f"The observation has shape {given.shape}: expected ({self.observation_dim},) or "
-                f"(n_envs, {self.observation_dim})."
-            )
+        expected = f"expected ({self.observation_dim},) or (n_envs, {self.observation_dim})"
+        try:
+            given = np.asarray(observation.cpu() if isinstance(observation, th.Tensor) else observation, np.float32)
+        except (TypeError, ValueError):
+            raise SettingsError(f"The observation is a {type(observation).__name__}: {expected} of numbers.") from None
+        if given.ndim not in (1, 2) or given.shape[-1] != self.observation_dim or not len(given):
+            raise SettingsError(f"The observation has shape {given.shape}: {expected}.")
+        if given.size % (self.n_agents * self.observation_dim):
+            raise SettingsError(f"Observations of shape {given.shape} for {self.n_agents} agents: expected as many.")
         return given.reshape(-1, self.observation_dim), given.ndim == 2
 
     def save(self, path: str) -> NoReturn:

@@ -3,6 +3,7 @@ The learner: one update of critics, actor, KL budget and target critics, for a s
 and for meta-training.
 """
 
+import copy
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -158,6 +159,9 @@ class Learner:
         :param strict: as in torch; nothing may be missing in either case
         :raises ModelFileError: for other names, shapes or kinds, or a number that is not finite
         """
+        parts = ("multipliers", "optimizers")
+        if not isinstance(state, dict) or not all(isinstance(state.get(part), dict) for part in parts):
+            raise ModelFileError(f"The state of a learner holds {' and '.join(parts)}: something else was given.")
         for name, budget in self.budgets.items():
             check_like(f"multiplier {name}", state["multipliers"].get(name), budget.log_multiplier)
         for name, optimizer in self.all_optimizers().items():
@@ -167,7 +171,8 @@ class Learner:
                 budget.log_multiplier.copy_(state["multipliers"][name])
         for name, optimizer in self.all_optimizers().items():
             groups = optimizer.state_dict()["param_groups"]  # rates and the rest are this class's, not the file's
-            optimizer.load_state_dict({"state": state["optimizers"][name]["state"], "param_groups": groups})
+            moments = copy.deepcopy(state["optimizers"][name]["state"])  # torch would share them with their source
+            optimizer.load_state_dict({"state": moments, "param_groups": groups})
 
 
 class AgentLearner(Learner):
