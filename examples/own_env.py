@@ -3,7 +3,6 @@ An environment and a dataset of one's own. The first half is what you bring: an 
 controller that knows none. The second half, ``main``, is how they are used.
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,12 +71,13 @@ def demonstrations(n: int, rng: np.random.Generator) -> Iterator[Episode]:
 
 def main(output: Path = Path("own_env"), updates: int = 1000, timesteps: int = 8000, episodes: int = 40, seed: int = 0):
     """Writes dataset and model into ``output``; prints how often unseen tasks are solved, before and after."""
-    os.environ["MINARI_DATASETS_PATH"] = str(output.resolve())  # where Minari keeps datasets
     env, rng = PointEnv(), np.random.default_rng(seed)
-    write_minari("own/point-v0", demonstrations(200, rng), env.observation_space, env.action_space, overwrite=True)
+    spaces, here = (env.observation_space, env.action_space), {"root": output}  # the folder for datasets
+    write_minari("own/point-v0", demonstrations(200, rng), *spaces, overwrite=True, **here)
 
     small = {"encoder_hidden": (64, 64), "decoder_hidden": (64, 64), "prior_hidden": (64, 64), "batch_size": 256}
-    extractor = SkillExtractor(load_minari("own/point-v0", horizon=8), horizon=8, skill_dim=4, seed=seed, **small)
+    data = load_minari("own/point-v0", horizon=8, **here)
+    extractor = SkillExtractor(data, horizon=8, skill_dim=4, seed=seed, **small)
     skills = extractor.learn(updates, progress_bar=True)
 
     envs = make_skill_vec_env(PointEnv, skills, n_envs=len(env.train_tasks))

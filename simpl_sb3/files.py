@@ -59,8 +59,8 @@ def replace_folder(
     :param root: where the hidden folder lies, on the same disk; the parent of ``path`` by default
     :raises FileExistsError: for a folder that is there, or has appeared in the meantime, without ``overwrite``
     """
-    path = Path(path)
-    root = path.parent if root is None else Path(root)
+    path = Path(path).absolute()  # the caller may change the working directory
+    root = path.parent if root is None else Path(root).absolute()
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists")
     root.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from envs_for_tests import LineEnv, line_envs, tiny_skills
 from stable_baselines3.common.callbacks import BaseCallback
 
@@ -41,16 +42,22 @@ def iterations(model: SkillPriorPEARL, number: int) -> list[list[FinishedEpisode
         seen[-1].append(finished)
         store(finished)
 
+    class Enough(Exception):
+        pass
+
     class Begin(BaseCallback):
         def _on_rollout_start(self) -> None:
+            if len(seen) == number:  # the updates of the last one are done
+                raise Enough
             seen.append([])
 
         def _on_step(self) -> bool:
             return True
 
     model._store = spy  # type: ignore[method-assign]
-    for _ in range(number):
-        model.learn(1, Begin(), reset_num_timesteps=False)  # at least one skill more: one meta-iteration
+    with pytest.raises(Enough):
+        model.learn(1_000_000, Begin(), reset_num_timesteps=False)
+    model._store = store  # type: ignore[method-assign]
     assert len(seen) == number
     return seen
 

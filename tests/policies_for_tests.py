@@ -1,4 +1,4 @@
-"""Small policies whose members differ, and batches for them."""
+"""Small policies whose members differ, their learners, and batches for them."""
 
 from typing import Any
 
@@ -6,13 +6,21 @@ import numpy as np
 import torch as th
 from envs_for_tests import OBSERVATIONS, SKILL_DIM, tiny_skills
 
-from simpl_sb3.algorithms.policies import SkillPriorPolicy
+from simpl_sb3.algorithms.policies import SkillPriorPEARLPolicy, SkillPriorPolicy
+from simpl_sb3.algorithms.settings import LearnerSettings
+from simpl_sb3.algorithms.updates import AgentLearner
 from simpl_sb3.experience.buffer import TaskBatch
 from simpl_sb3.skills.model import SkillModel
 from simpl_sb3.skills.wrapper import skill_action_space
 
 BATCH, NET = 5, (8, 7)
-UPDATE: dict[str, Any] = {"skill_kl_target": 0.5, "kl_clip": 5.0, "tau": 0.1, "multipliers_only_grow": False}
+UPDATE: dict[str, Any] = {
+    "kl_clip": 5.0,
+    "tau": 0.1,
+    "learning_rate": 1e-2,
+    "multiplier_learning_rate": 1e-2,
+    "matmul_precision": "highest",
+}
 
 
 def skills(**arguments: Any) -> SkillModel:
@@ -21,15 +29,21 @@ def skills(**arguments: Any) -> SkillModel:
     return model
 
 
-def make(n_agents: int = 1, latent_dim: int = 2, seed: int = 0, model: SkillModel | None = None) -> SkillPriorPolicy:
+def make(
+    n_agents: int = 1, latent_dim: int = 2, seed: int = 0, model: SkillModel | None = None, **arguments: Any
+) -> SkillPriorPolicy:
     """A policy whose members differ, their actors included."""
     model = model or skills()
     th.manual_seed(seed)
-    policy = SkillPriorPolicy(
-        OBSERVATIONS, skill_action_space(model), lambda _: 0.0, model.settings, NET, latent_dim, n_agents
-    )
-    policy.skills.load_state_dict(model.state_dict())
-    return policy
+    sizes: dict[str, Any] = {"net_arch": NET, "task_latent_dim": latent_dim, "n_agents": n_agents}
+    return SkillPriorPolicy(OBSERVATIONS, skill_action_space(model), model, **(sizes | arguments))
+
+
+def make_meta(**arguments: Any) -> SkillPriorPEARLPolicy:
+    model = skills()
+    th.manual_seed(0)
+    sizes: dict[str, Any] = {"net_arch": NET, "task_latent_dim": 2, "encoder_width": 8}
+    return SkillPriorPEARLPolicy(OBSERVATIONS, skill_action_space(model), model, **(sizes | arguments))
 
 
 def trained(policy: SkillPriorPolicy) -> SkillPriorPolicy:
@@ -39,15 +53,28 @@ def trained(policy: SkillPriorPolicy) -> SkillPriorPolicy:
         for module in (policy.actor, policy.critics, policy.critics_target):
             for parameter in module.parameters():
                 parameter.add_(0.3 * th.randn(parameter.shape, generator=generator))
-        policy.log_multiplier.copy_(th.linspace(-3.0, 0.0, policy.n_agents)[:, None])
         policy.task_latent.normal_(generator=generator)
     return policy
 
 
+def learner(policy: SkillPriorPolicy, skill_kl_target: float = 0.5, **changes: Any) -> AgentLearner:
+    """The learner of a policy, its members' multipliers from exp(-3) to 1."""
+    made = AgentLearner(policy, LearnerSettings(**(UPDATE | changes)), skill_kl_target, 0.05)
+    with th.no_grad():
+        made.budget.log_multiplier.copy_(th.linspace(-3.0, 0.0, policy.n_agents)[:, None])
+    return made
+
+
 def single(policy: SkillPriorPolicy, member: int) -> SkillPriorPolicy:
-    one = make(1, policy.task_latent_dim)
-    one.copy_agent(policy, member)
-    return one
+    alone = make(1, policy.task_latent_dim)
+    alone.copy_agent(policy, member)
+    return alone
+
+
+def single_learner(many: AgentLearner, member: int) -> AgentLearner:
+    alone = AgentLearner(make(1, many.policy.task_latent_dim), many.settings, float(many.budget.targets), 0.05)
+    alone.copy_agent(many, member)
+    return alone
 
 
 def batch(n_agents: int, size: int = BATCH, seed: int = 1) -> TaskBatch:
@@ -64,3 +91,7 @@ def batch(n_agents: int, size: int = BATCH, seed: int = 1) -> TaskBatch:
         terminated=(normal() > 0.5).float(),
         next_observations=normal(2),
     )
+
+
+def of_members(many: TaskBatch, members: list[int]) -> TaskBatch:
+    return TaskBatch(**{name: value[members] for name, value in vars(many).items()})

@@ -15,7 +15,6 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))  # own_env sets it: this puts it back
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

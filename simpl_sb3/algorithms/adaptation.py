@@ -199,7 +199,8 @@ class Adaptation:
             self.replay.take_over(self.context)
             for _ in range(settings.initial_updates):
                 self._update()
-        rounds = 0
+        rounds, train_freq = 0, int(settings.train_freq)  # type: ignore[arg-type]  # never in episodes here
+        n_updates = settings.gradient_steps if settings.gradient_steps >= 0 else train_freq
         next_job = self._next_job(settings.n_episodes, "fine-tuning")
         collector = EpisodeCollector(self.env, self._act, next_job, lambda job: th.zeros(0), 0)
         self._retire(np.flatnonzero(~collector.active))
@@ -209,8 +210,8 @@ class Adaptation:
             self.lived[step.indices] += 1
             self._report(step.finished)
             rounds += 1
-            if rounds % settings.train_freq == 0:  # type: ignore[operator]
-                for _ in range(settings.gradient_steps):
+            if rounds % train_freq == 0:
+                for _ in range(n_updates):
                     self._update()
             self._retire(np.flatnonzero(~collector.active))
 

@@ -113,6 +113,7 @@ def load(
         wrapped = model._wrap_env(env, model.verbose)
         model._check_env(wrapped)
         model.env, model.n_envs, model.observation_space = wrapped, wrapped.num_envs, wrapped.observation_space
+        model._prepare_env(wrapped)
     try:
         model._setup_model()
     except MemoryError as error:
@@ -137,6 +138,7 @@ def _take_data(model: "SkillAlgorithm", data: dict[str, Any], tensors: Any, path
     _check_tensors(described, tensors, path)
     model.skills = Skills.from_settings(data["skills"])
     model.skills.load_state_dict(dict(_frozen(tensors)))
+    model.skills.check_buffers()
     model.skills.to(model.device).freeze()
     model.observation_space, model.action_space = _spaces(model.skills, bound)
 

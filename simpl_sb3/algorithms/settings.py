@@ -119,7 +119,7 @@ class LearnerSettings(Settings):
     n_steps: int = setting(4, at_least=1, at_most=10_000)
     multiplier_learning_rate: float = setting(3e-3, at_least=0.0)
     multipliers_only_grow: bool = False
-    kl_clip: float = setting(5.0, at_least=0.0, may_be_infinite=True)
+    kl_clip: float = setting(10.0, at_least=0.0, may_be_infinite=True)
     matmul_precision: str = setting("medium", one_of=("highest", "high", "medium"))
 
     def __post_init__(self) -> None:
@@ -139,18 +139,19 @@ class LearnerSettings(Settings):
 @dataclass(frozen=True, kw_only=True)
 class AgentSettings(LearnerSettings):
     """
-    An agent of one task.
+    An agent of one task. Its learning rate is half that of meta-training, whose batch holds many tasks.
 
     :param train_freq: skills per environment between two rounds of updates; (n, "episode") counts episodes instead
-    :param gradient_steps: updates per round
+    :param gradient_steps: updates per round; -1 for as many as skills lived in it
     :param skill_kl_target: budget of KL(policy || skill prior), nats
     :param skill_kl_multiplier: its multiplier at the start; None takes the meta-trained one, or without a meta-policy
         ``INITIAL_MULTIPLIER``
     """
 
-    train_freq: int | tuple[int, Literal["step", "episode"]] = setting(2, at_least=1)
-    gradient_steps: int = setting(1, at_least=0, at_most=1_000_000)
-    skill_kl_target: float = setting(1.0, at_least=0.0)
+    learning_rate: float | LinearRate = setting(5e-4, above=0.0)
+    train_freq: int | tuple[int, Literal["step", "episode"]] = setting(1, at_least=1)
+    gradient_steps: int = setting(1, at_least=-1, at_most=1_000_000)
+    skill_kl_target: float = setting(5.0, at_least=0.0)
     skill_kl_multiplier: float | None = setting(None, above=0.0)
 
 
@@ -189,7 +190,7 @@ class AdaptationSettings(AgentSettings, PolicySettings):
     exploration_spread: float = setting(1.5, at_least=0.0)
     exploration_latent_skills: int | None = setting(50, at_least=1)
     context_size: int | None = setting(256, at_least=1)
-    context_reward_rows: int = setting(8, at_least=0)
+    context_reward_rows: int = setting(32, at_least=0)
     reuse_exploration: bool = True
     initial_updates: int = setting(200, at_least=0, at_most=10_000_000)
 
@@ -251,9 +252,9 @@ class MetaTrainingSettings(LearnerSettings, MetaPolicySettings):
     exploration_spread: float = setting(1.5, at_least=0.0)
     exploration_latent_skills: int | None = setting(50, at_least=1)
     context_sizes: tuple[int, int] = setting((4, 256), at_least=1)
-    context_reward_rows: int = setting(8, at_least=0)
+    context_reward_rows: int = setting(32, at_least=0)
     tasks_per_update: tuple[int, int] = setting((2, 14), at_least=1)
-    skill_kl_targets: tuple[float, float] = setting((0.5, 1.0), at_least=0.0)
+    skill_kl_targets: tuple[float, float] = setting((0.5, 5.0), at_least=0.0)
     skill_kl_multipliers: tuple[float, float] = setting((0.03, 0.03), above=0.0)
     latent_kl_targets: tuple[float, float] = setting((1.0, 10.0), at_least=0.0)
     latent_kl_multipliers: tuple[float, float] = setting((1e-5, 3e-6), above=0.0)

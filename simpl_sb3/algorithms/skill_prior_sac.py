@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
+from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.algorithms.base import SkillAlgorithm
@@ -101,11 +101,12 @@ class SkillPriorSAC(SkillAlgorithm):
         env, frequency = self.env, self.config.train_freq
         wanted, unit = frequency if isinstance(frequency, tuple) else (frequency, "step")
         callback.on_rollout_start()
-        done = 0
-        while done < wanted:
+        done = self._round_skills = 0
+        while done < wanted and (unit == "episode" or self.num_timesteps < total_timesteps):
             z, _ = self.predict(self._last_obs, deterministic=False)  # type: ignore[arg-type]
             new_obs, rewards, dones, infos = env.step(z)
             self.num_timesteps += env.num_envs
+            self._round_skills += env.num_envs
             callback.update_locals(locals())
             if not callback.on_step():
                 return False
@@ -141,7 +142,8 @@ class SkillPriorSAC(SkillAlgorithm):
         self._last_obs = new_obs
 
     def _n_due(self) -> int:
-        return self.config.gradient_steps
+        """``gradient_steps``, or with -1 as many as skills lived in the round."""
+        return self.config.gradient_steps if self.config.gradient_steps >= 0 else self._round_skills
 
     def train(self, gradient_steps: int, batch_size: int) -> None:
         """``gradient_steps`` updates on transitions drawn evenly from all environments; metrics are their means."""
@@ -167,16 +169,10 @@ class SkillPriorSAC(SkillAlgorithm):
     def _load_extra_state(self, data: dict[str, Any]) -> None:
         self.task_name = None if data.get("task") is None else str(data["task"])
 
-    def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
-        """
-        As in SB3. An adapted agent gives the environment its task, or warns where the environment does not know it.
-        """
-        wrapped = self._wrap_env(env, self.verbose)
-        super().set_env(wrapped, force_reset)
-        if self.task_name is not None:
-            self._give_task(wrapped)
-
-    def _give_task(self, env: VecEnv) -> None:
+    def _prepare_env(self, env: VecEnv) -> None:
+        """An adapted agent gives the environment its task, or warns where the environment does not know it."""
+        if self.task_name is None:
+            return
         task = self.task
         if task is None:
             known = [task for name in ("test_tasks", "train_tasks") for task in _attribute(env, name)]

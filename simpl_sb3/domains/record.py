@@ -16,6 +16,8 @@ from simpl_sb3.settings import Settings
 __all__ = ["Converter", "Demonstrator", "Domain", "Traces"]
 
 MAX_TASK_FILE_BYTES = 1_000_000
+MAX_NAME = 150
+"""Longest list of tasks in place of a set's name, characters."""
 MAX_LABEL = 60
 """Longest text in the rows' column ``task_set`` that lists tasks one by one, characters."""
 
@@ -167,11 +169,14 @@ class Domain:
     def set_name(self, tasks: Iterable[Any]) -> str:
         """
         :param tasks: tasks, or their names
-        :return: the name of the set that consists of these tasks, or else the tasks' names
+        :return: the name of the set that consists of these tasks, or else the tasks' names, the first of very many
         """
         names = tuple(task if isinstance(task, str) else task.name for task in tasks)
         known = {tuple(task.name for task in members): name for name, members in self.sets.items()}
-        return known.get(names, ", ".join(names))
+        listed = ", ".join(names)
+        if len(listed) > MAX_NAME:
+            listed = f"{len(names)} tasks: {listed[: listed.rindex(',', 0, MAX_NAME)]}, ..."
+        return known.get(names, listed)
 
     def set_label(self, text: str) -> str:
         """

@@ -112,7 +112,8 @@ _PAPER_SKILLS: dict[str, Any] = {
     "learning_rate_decay": "none",
     "normalize_observations": False,
     "kl_weight": 1e-2,
-    "learning_rate": 1e-3,
+    "prior_temperature": 1.0,
+    "min_observation_std": 1e-6,
 }
 _PAPER_LEARNER: dict[str, Any] = {
     "learning_rate": 3e-4,
@@ -120,6 +121,7 @@ _PAPER_LEARNER: dict[str, Any] = {
     "n_steps": 1,
     "multiplier_learning_rate": 3e-4,
     "multipliers_only_grow": True,
+    "kl_clip": 5.0,
 }
 _PAPER_META: dict[str, Any] = {
     **_PAPER_LEARNER,
@@ -129,6 +131,7 @@ _PAPER_META: dict[str, Any] = {
     "exploration_latent_skills": None,
     "task_encoder": "set-transformer",
     "context_reward_rows": 0,
+    "skill_kl_targets": (0.5, 1.0),
 }
 _PAPER_ADAPT: dict[str, Any] = {
     **_PAPER_LEARNER,
@@ -137,8 +140,9 @@ _PAPER_ADAPT: dict[str, Any] = {
     "context_size": None,
     "reuse_exploration": False,
     "initial_updates": 0,
-    "train_freq": 1,
     "batch_size": 256,
+    "context_reward_rows": 8,
+    "skill_kl_target": 1.0,
 }
 _PAPER_SPIRL: dict[str, Any] = {**_PAPER_ADAPT, "n_exploration_episodes": 0, "kl_clip": 10.0}
 
@@ -153,12 +157,10 @@ _KITCHEN: dict[str, Any] = {
     "n_trajectories": 700,
     "collect": {"noise": 0.1, "pushes": 0.02, "intended": True, "train_share": 0.7},
 }
-_FAST_META: dict[str, Any] = {"n_steps": 6}
-_FAST_ADAPT: dict[str, Any] = {"learning_rate": 5e-4, "n_steps": 4}
+_FAST_META: dict[str, Any] = {"n_steps": 6, "hindsight": True}
+_MAZE_FAST_ADAPT: dict[str, Any] = {"train_freq": 2, "skill_kl_target": 1.0, "kl_clip": 5.0}
 _KITCHEN_FAST_RETURN: dict[str, Any] = {"gamma": 0.95, "handle_timeout_termination": False}  # time is what runs out
 _KITCHEN_FAST_LEARNER: dict[str, Any] = {
-    **_FAST_ADAPT,
-    "train_freq": 1,
     "skill_kl_target": 10.0,
     "kl_clip": 20.0,
 }
@@ -199,10 +201,20 @@ PRESETS: dict[str, Preset] = {
         **_MAZE,
         skill_updates=8_000,
         meta_timesteps=250_000,
-        extract={"kl_weight": 3e-2, "prior_temperature": 0.5},
-        meta_train=_FAST_META,
-        adapt=_FAST_ADAPT,
-        spirl={**_FAST_ADAPT, "n_exploration_episodes": 0, "skill_kl_multiplier": 0.05},
+        extract={
+            "encoder_hidden": (128,) * 3,
+            "decoder_hidden": (128,) * 4,
+            "prior_hidden": (128,) * 4,
+            "norm": "none",
+            "kl_weight": 3e-2,
+            "prior_temperature": 0.5,
+            "min_observation_std": 1e-6,
+            "batch_size": 512,
+            "learning_rate": 2e-3,
+        },
+        meta_train={**_FAST_META, "context_reward_rows": 8, "skill_kl_targets": (0.5, 1.0), "kl_clip": 5.0},
+        adapt={**_MAZE_FAST_ADAPT, "context_reward_rows": 8},
+        spirl={**_MAZE_FAST_ADAPT, "context_reward_rows": 8, "n_exploration_episodes": 0, "skill_kl_multiplier": 0.05},
     ),
     "kitchen-paper": Preset(
         name="kitchen-paper",
@@ -233,17 +245,6 @@ PRESETS: dict[str, Preset] = {
         **_KITCHEN,
         skill_updates=8_000,
         meta_timesteps=25_000,
-        extract={
-            "encoder_hidden": (256,) * 3,
-            "decoder_hidden": (256,) * 4,
-            "prior_hidden": (256,) * 4,
-            "norm": "layer",
-            "kl_weight": 0.1,
-            "batch_size": 256,
-            "learning_rate": 1e-3,
-            "min_observation_std": 0.01,
-            "prior_temperature": 0.6,
-        },
         meta_train={
             **_FAST_META,
             **_KITCHEN_FAST_RETURN,
@@ -252,7 +253,6 @@ PRESETS: dict[str, Preset] = {
             "net_arch": (256,) * 3,
             "context_reward_rows": 64,
             "skill_kl_targets": (0.5, 10.0),
-            "kl_clip": 10.0,
             "exploration_latent_skills": None,
         },
         meta_train_env={"physics": "fast"},
@@ -261,6 +261,7 @@ PRESETS: dict[str, Preset] = {
             **_KITCHEN_FAST_LEARNER,
             **_KITCHEN_FAST_RETURN,
             "n_exploration_episodes": 0,
+            "context_reward_rows": 8,
             "net_arch": (256,) * 3,
             "skill_kl_multiplier": 0.05,
         },

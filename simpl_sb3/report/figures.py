@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MultipleLocator
 
 from simpl_sb3.report.groups import Column, Group, Last, Line
-from simpl_sb3.report.methods import BLUE, GREY, INK, has_meta_training, line_colours
+from simpl_sb3.report.methods import BLUE, GREY, INK, has_meta_training, line_colours, shortened
 from simpl_sb3.results.estimates import learning_curve
 from simpl_sb3.results.facts import SUCCESS, Measure
 
@@ -75,7 +75,7 @@ def draw_curves(group: Group) -> Figure | None:
     for index, (line, colour) in enumerate(zip(group.lines, _colours(group), strict=True)):
         marker = MARKERS[index % len(MARKERS)]
         _plot_line(axes, line, group.columns(), colour, marker)
-        ours.append(Line2D([], [], color=colour, lw=2.2, marker=marker, ms=5.5, label=line.label))
+        ours.append(Line2D([], [], color=colour, lw=2.2, marker=marker, ms=5.5, label=shortened(line.label)))
         style: dict[str, Any] = {"color": colour, "lw": 1.3, "ls": (0, (4, 2.5)), "marker": marker, "ms": 6.5}
         style["mfc"] = "white"
         values = {n: value for n, value in line.published.values.items() if n <= last + 10} if line.published else {}
@@ -84,15 +84,15 @@ def draw_curves(group: Group) -> Figure | None:
     text = "episode on the target task"
     if any(has_meta_training(line.method) for line in group.lines):
         axes.axvspan(0, 20.5, color="#F1F1F1", lw=0, zorder=0)
-        text += " (shaded: the first 20, in which meta-trained agents explore)"
+        text += " (shaded: meta-trained agents explore)"
     top = group.measure.maximum
     if top is not None:
         axes.set_ylim(-0.02 * top, 1.04 * top)
     axes.set_xlim(0, max(last, 30) + 1)
     axes.xaxis.set_major_locator(MultipleLocator(_tick_step(last)))
     axes.set_xlabel(text)
-    axes.set_ylabel(group.measure.label)
-    axes.set_title(group.title, loc="left")
+    axes.set_ylabel(shortened(group.measure.label))
+    axes.set_title(shortened(group.title), loc="left")
     figure.legend(handles=[*ours, *published], loc="outside lower center", ncols=2, handlelength=3.2)
     return figure
 
@@ -136,19 +136,21 @@ def draw_tasks(group: Group) -> Figure:
         axes.set_title(f"{column} episodes" if isinstance(column, Last) else f"at episode {column}", loc="left")
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0)
-        axes.set_yticks(range(len(tasks)), tasks)
+        axes.set_yticks(range(len(tasks)), [shortened(task, 24) for task in tasks])
         axes.set_ylim(len(tasks) - 0.4, -0.6)
         if (top := group.measure.maximum) is not None:
             axes.set_xlim(-0.02 * top, 1.03 * top)
             axes.xaxis.set_major_locator(MultipleLocator(0.25 * top))
-    handles: list[Any] = [Patch(color=c, label=line.label) for line, c in zip(group.lines, colours, strict=True)]
+    handles: list[Any] = [
+        Patch(color=c, label=shortened(line.label)) for line, c in zip(group.lines, colours, strict=True)
+    ]
     handles.append(Line2D([], [], ls="", marker="o", ms=4, mfc="white", mec=INK, label="one seed"))
     if spare := list(grid.flat[len(columns) :]):
         spare[0].set_axis_off()
         spare[0].legend(handles=handles, loc="center")
     else:
         figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(handles)))
-    figure.suptitle(f"{group.title}: {group.measure.label} on each", x=0.01, ha="left", fontsize=12)
+    figure.suptitle(shortened(f"{group.title}: {group.measure.label} on each", 80), x=0.01, ha="left", fontsize=12)
     return figure
 
 

@@ -169,7 +169,7 @@ def _strip(images: Sequence[Image.Image], fps: float, texts: Mapping[int, str], 
     for place, (step, text) in enumerate(sorted(texts.items())):
         left = place * (STILL + gap)
         strip.paste(images[min(step, len(images) - 1)].resize((STILL, STILL), Image.Resampling.LANCZOS), (left, 0))
-        size = min(17, int(17 * (STILL - 12) / draw.textlength(text, font(17, bold=True))))
+        size = min(17, int(17 * (STILL - 12) / max(1.0, draw.textlength(text, font(17, bold=True)))))
         draw.text((left + 6, STILL + 16), text, fill=INK, font=font(size, bold=True), anchor="lm")
         draw.text((left + 6, STILL + 40), f"{step / fps:.1f} s", fill=GREY, font=font(15), anchor="lm")
     description = PngInfo()

@@ -18,8 +18,8 @@ __all__ = ["Column", "Group", "Last", "Line", "group_results", "read_all"]
 
 Kind = tuple[str, str, str | None, str]
 """What tells lines of a group apart: method, preset, training task set, variant."""
-SHORT = 100
-"""Episodes below which a run's last ones have a column of their own."""
+SHORT, FEW = 100, 5
+"""A run of fewer than ``SHORT`` episodes has a column for its last ones, if ``FEW`` or more are in no other column."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,8 @@ class Group:
         columns: list[Column] = [n for n in self.reported if any(line.episodes.has(n) for line in self.lines)]
         last = self.last_episode
         ends = [episodes_at(n).stop - 1 for n in columns if isinstance(n, int)]
-        if not columns or (last < SHORT and last not in ends):
-            columns.append(Last(min(last, 5 if last < 30 else 10)))
+        if not columns or (last < SHORT and last - max(ends) >= FEW):
+            columns.append(Last(min(last, FEW if last < 30 else 10)))
         return columns
 
 

@@ -57,3 +57,8 @@ def line_colours(methods: Iterable[str]) -> list[str]:
     free = [colour for colour in PALETTE if colour not in own.values()]
     others = [method for method in methods if method not in own]
     return [own.get(method) or free[others.index(method) % len(free)] for method in methods]
+
+
+def shortened(text: str, most: int = 60) -> str:
+    """A text that has room in a figure."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."

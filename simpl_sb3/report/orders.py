@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from simpl_sb3.report.methods import BLUE, GREY, INK, ORANGE
+from simpl_sb3.report.methods import BLUE, GREY, INK, ORANGE, shortened
 from simpl_sb3.results.traces import Completions
 
 __all__ = ["draw_orders"]
@@ -48,7 +48,7 @@ def draw_orders(completions: Sequence[Completions], subtasks: Sequence[str], tit
     )
     handles = [Patch(color=colour, label=label) for colour, label in kinds]
     figure.legend(handles=handles, loc="outside lower center", ncols=3 if columns > 1 else 1, fontsize=9.5)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+    figure.suptitle(shortened(title, 100), x=0.01, ha="left", fontsize=12)
     return figure
 
 
@@ -75,6 +75,7 @@ def _draw_task(axes: Axes, episodes: Sequence[Completions], subtasks: Sequence[s
         axes.barh(rows[: len(asked)], CELL * rewarded, color=REWARDED, **style)
         head = "episodes " if column == 0 else ""
         heads.append(f"{head}{window.start}–{window[-1]}\n{rewarded.sum():.1f} of {len(asked)}")
+    subtasks = [shortened(name, 24) for name in subtasks]
     names = [f"{turn}  {subtasks[subtask]}" for turn, subtask in enumerate(asked, start=1)]
     axes.set_yticks(rows, [*names, *(subtasks[subtask] for subtask in others)], fontsize=9)
     for label in axes.get_yticklabels()[len(asked) :]:
@@ -86,7 +87,7 @@ def _draw_task(axes: Axes, episodes: Sequence[Completions], subtasks: Sequence[s
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.set_xlim(-0.03, len(windows) - 1 + CELL)
     axes.set_ylim(rows[-1] + 0.5, -0.5)
-    axes.set_title(f"Task {episodes[0].task}", loc="left", fontsize=10.5, fontweight="bold", color=INK)
+    axes.set_title(f"Task {shortened(episodes[0].task, 30)}", loc="left", fontsize=10.5, fontweight="bold", color=INK)
     axes.set_xlabel(_most_often(shown, subtasks), fontsize=8, color=GREY, loc="left")
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 
-from simpl_sb3.report.methods import GREEN, INK, label_of, line_colours, place_of
+from simpl_sb3.report.methods import GREEN, INK, label_of, line_colours, place_of, shortened
 from simpl_sb3.results.facts import Walls
 from simpl_sb3.results.traces import Trajectory
 
@@ -48,14 +48,14 @@ def draw_trajectories(
             reached = f"{sum(path.success for path in shown)} of {len(shown)} reach it" if shown else "none recorded"
             axes.set_xlabel(reached, fontsize=10)
             axes.set_title(_title(window) if axes in grid[0] else "", fontsize=11.5)
-        line[0].set_ylabel(label_of(method, labels), fontsize=12)
+        line[0].set_ylabel(shortened(label_of(method, labels), 20), fontsize=12)
     handles = [
         Line2D([], [], ls="", marker="o", ms=11, mfc=(*mpl.colors.to_rgb(GREEN), 0.25), mec=GREEN, label="goal"),
         Line2D([], [], ls="", marker="o", ms=5, mfc="white", mec=INK, label="start"),
         Line2D([], [], ls="", marker="s", ms=5, color=INK, label="end of an episode that reaches the goal"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3 if len(windows) > 1 else 1, fontsize=10)
-    figure.suptitle(f"Target task {trajectories[0].task}", x=0.01, ha="left", fontsize=12)
+    figure.suptitle(f"Target task {shortened(trajectories[0].task, 30)}", x=0.01, ha="left", fontsize=12)
     return figure
 
 

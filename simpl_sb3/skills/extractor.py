@@ -28,7 +28,7 @@ __all__ = ["SkillExtractor", "SkillLosses"]
 CHECKPOINT_NAME = "checkpoint_{:08d}.pt"
 N_METRIC_WINDOWS = 2048
 OPTIMIZERS: dict[str, Callable[..., th.optim.Optimizer]] = {"adam": th.optim.Adam, "radam": th.optim.RAdam}
-PROVENANCE = {"kind", "dataset_id", "env_id"}  # of a model's settings: what says nothing of its sizes
+PROVENANCE = {"kind", "dataset_id", "env_id"}  # settings of a model that do not change its networks
 
 
 class SkillLosses(NamedTuple):
@@ -218,7 +218,7 @@ class SkillExtractor:
         Metrics in evaluation mode on windows that are the same at every call.
 
         :param data: demonstrations as long as the horizon
-        :param n_windows: how many windows to draw
+        :param n_windows: number of windows to draw
         :return: ``loss``, ``action_mse``, ``kl``, ``prior_kl``, ``prior_action_mse``
         """
         windows = data.sample_windows(n_windows, self.model.horizon, np.random.default_rng(0))

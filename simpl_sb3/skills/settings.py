@@ -34,11 +34,11 @@ class SkillModelSettings(Settings):
     horizon: int = setting(10, at_least=1)
     skill_dim: int = setting(10, at_least=1)
     encoder: str = setting("mlp", one_of=ENCODERS)
-    encoder_hidden: tuple[int, ...] = setting((128, 128, 128), at_least=1)
-    decoder_hidden: tuple[int, ...] = setting((128, 128, 128, 128), at_least=1)
-    prior_hidden: tuple[int, ...] = setting((128, 128, 128, 128), at_least=1)
-    norm: str = setting("none", one_of=NORMS)
-    prior_temperature: float = setting(1.0, above=0.0)
+    encoder_hidden: tuple[int, ...] = setting((256, 256, 256), at_least=1)
+    decoder_hidden: tuple[int, ...] = setting((256, 256, 256, 256), at_least=1)
+    prior_hidden: tuple[int, ...] = setting((256, 256, 256, 256), at_least=1)
+    norm: str = setting("layer", one_of=NORMS)
+    prior_temperature: float = setting(0.6, above=0.0)
 
     def check(self) -> None:
         if self.encoder == "lstm" and len(self.encoder_hidden) != 1:
@@ -60,18 +60,18 @@ class ExtractionSettings(Settings):
     :param kl_weight: beta, weight of KL(posterior || N(0, I)) against the actions' log likelihood summed over H and A
     :param batch_size: B, windows per update
     :param learning_rate: learning rate of the first update
-    :param learning_rate_decay: how the learning rate falls to 0 at the last update: "linear" or "cosine"; "none" keeps
-        it
+    :param learning_rate_decay: curve on which the learning rate falls to 0 at the last update: "linear" or "cosine";
+        "none" for a constant rate
     :param optimizer: "adam" or "radam"
     :param validation_fraction: share of the episodes set aside for ``validation/`` metrics; 0 for none
     """
 
     normalize_observations: bool = True
-    min_observation_std: float = setting(1e-6, above=0.0)
+    min_observation_std: float = setting(0.01, above=0.0)
     observation_noise: float = setting(0.0, at_least=0.0)
-    kl_weight: float = setting(1e-2, at_least=0.0)
-    batch_size: int = setting(512, at_least=1)
-    learning_rate: float = setting(2e-3, above=0.0)
+    kl_weight: float = setting(0.1, at_least=0.0)
+    batch_size: int = setting(256, at_least=1)
+    learning_rate: float = setting(1e-3, above=0.0)
     learning_rate_decay: str = setting("cosine", one_of=DECAYS)
     optimizer: str = setting("adam", one_of=OPTIMIZERS)
     validation_fraction: float = setting(0.1, at_least=0.0, below=1.0)

@@ -191,7 +191,7 @@ class SkillVecEnv(VecEnv):
         set_attr_of(self.envs, list(self._get_indices(indices)), attr_name, value)
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: VecEnvIndices = None) -> list[bool]:
-        """``Monitor`` counts as a wrapper: what it would write into the infos is there."""
+        """True for ``Monitor``: the infos hold what it would write. False for every other wrapper."""
         return [wrapper_class is Monitor] * len(list(self._get_indices(indices)))
 
     def get_images(self) -> Sequence[np.ndarray | None]:

@@ -60,7 +60,7 @@ class SkillActionWrapper(gym.Wrapper[np.ndarray, np.ndarray, Any, np.ndarray], g
             self.skills,
             env.observation_space,
             env.action_space,
-            env_id=None if env.spec is None else env.spec.id,
+            env_id=None if env.unwrapped.spec is None else env.unwrapped.spec.id,
             observation_key=observation_key,
             check_env=check_env,
         )

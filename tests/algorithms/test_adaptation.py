@@ -1,6 +1,7 @@
 """Target task learning: explore, infer the task, fine-tune; for one task and for many at once, and who leaves when."""
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,11 @@ from envs_for_tests import SKILL_DIM, LineEnv, LineTask, line_envs, same_paramet
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
-import simpl_sb3.algorithms.adaptation as adaptation_module
 from simpl_sb3.algorithms.adaptation import Adaptation
 from simpl_sb3.algorithms.settings import EXPLORATION, AdaptationSettings
 from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
+from simpl_sb3.algorithms.updates import AgentLearner
 from simpl_sb3.errors import EnvironmentSpecError, SettingsError, SkillMismatchError
 from simpl_sb3.experience.collector import FinishedEpisode
 from simpl_sb3.skills.vec_env import SkillVecEnv
@@ -61,7 +62,7 @@ def vec_env(number: int = len(TASKS)) -> SkillVecEnv:
 
 
 def settings(**changes: Any) -> AdaptationSettings:
-    return AdaptationSettings(**(QUICK | changes))
+    return AdaptationSettings.of(QUICK | changes)
 
 
 def run(
@@ -79,7 +80,7 @@ def run(
         env or vec_env(),
         TASKS,
         tiny_skills(),
-        None if meta is None else meta.policy,
+        meta,
         settings(**changes),
         seed=0,
         on_episode=on_episode,
@@ -101,7 +102,7 @@ def test_adapt_returns_an_agent_that_acts_and_learns_on(meta: SkillPriorPEARL) -
     assert agent.predict(PROBE)[0].shape == (5, SKILL_DIM)
     before = agent.policy.actor.weights[0].clone()
     agent.learn(10)
-    assert agent.num_timesteps == 10
+    assert agent.num_timesteps == 10  # from 0 again, as SB3's learn begins
     assert not th.equal(before, agent.policy.actor.weights[0])
 
 
@@ -133,9 +134,9 @@ def test_adapt_tasks_gives_one_agent_per_task(meta: SkillPriorPEARL) -> None:
 def test_returns_are_those_that_the_meta_critics_learned(
     meta: SkillPriorPEARL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learned = {"gamma": 0.9, "gamma_per_env_step": True, "handle_timeout_termination": False}
-    for name, value in learned.items():
-        monkeypatch.setattr(meta, name, value)
+    learned: dict[str, Any] = {"gamma": 0.9, "gamma_per_env_step": True, "handle_timeout_termination": False}
+    learned |= {"matmul_precision": "high"}
+    monkeypatch.setattr(meta, "config", replace(meta.config, **learned))
     for given in ({}, {"gamma": 0.8, "handle_timeout_termination": True}):
         (agent,) = meta.adapt_tasks(vec_env(1), TASKS[:1], seed=0, **QUICK, **given)
         expected = {**learned, **given}
@@ -196,18 +197,18 @@ def test_every_agent_lives_through_its_episodes_on_its_own_task(
 
 def test_agents_leave_as_they_are(meta: SkillPriorPEARL, monkeypatch: pytest.MonkeyPatch) -> None:
     """An agent that is handed over acts as its member of the batch did then, with the multiplier and latent it had."""
-    extract, seen = Adaptation._extract, {}
+    hand_over, seen = Adaptation._hand_over, {}
 
     def spy(self: Adaptation, member: int) -> SkillPriorSAC:
         probe = th.as_tensor(PROBE).expand(self.policy.n_agents, -1, -1)
         e = self.policy.task_latent[:, None].expand(-1, len(PROBE), -1)
         (mean, _), _ = self.policy.distribution(probe, e)
         q = self.policy.q_values(self.policy.critics, probe, e, mean)
-        multiplier = self.policy.log_multiplier[member].item()
+        multiplier = self.learner.budget.log_multiplier[member].item()
         seen[int(self.alive[member])] = mean[member].detach(), q[:, member].detach(), multiplier, list(self.alive)
-        return extract(self, member)
+        return hand_over(self, member)
 
-    monkeypatch.setattr(Adaptation, "_extract", spy)
+    monkeypatch.setattr(Adaptation, "_hand_over", spy)
     agents, *_ = run(meta, n_episodes=9)
     assert sorted(seen) == [0, 1, 2]
     assert len({len(alive) for *_, alive in seen.values()}) > 1  # they left at different times
@@ -216,8 +217,7 @@ def test_agents_leave_as_they_are(meta: SkillPriorPEARL, monkeypatch: pytest.Mon
         probe, e = th.as_tensor(PROBE)[None], agent.policy.task_latent[:, None].expand(-1, len(PROBE), -1)
         th.testing.assert_close(agent.policy.distribution(probe, e)[0][0][0], mean)
         th.testing.assert_close(agent.policy.q_values(agent.policy.critics, probe, e, mean[None])[:, 0], q)
-        assert agent.policy.log_multiplier.item() == multiplier
-        assert agent.skill_kl_multiplier == pytest.approx(np.exp(multiplier))
+        assert agent.learner.budget.log_multiplier.item() == multiplier
 
 
 def test_episodes_that_only_explore(meta: SkillPriorPEARL) -> None:
@@ -259,9 +259,11 @@ def test_agents_start_as_the_meta_policy(meta: SkillPriorPEARL) -> None:
     for agent in agents:
         for name in ("actor", "critics", "critics_target"):
             assert same_parameters(getattr(agent.policy, name), getattr(meta.policy, name))
-        assert agent.policy.log_multiplier.item() == pytest.approx(meta.policy.log_skill_multipliers[1].item())
+        assert agent.learner.budget.multiplier().item() == pytest.approx(
+            meta.learner.budgets["skill_kl"].multiplier()[1].item()
+        )
     agents, *_ = run(meta, initial_updates=0, updates_per_skill=0.0, skill_kl_multiplier=0.25)
-    assert agents[0].policy.log_multiplier.exp().item() == pytest.approx(0.25)
+    assert agents[0].learner.budget.multiplier().item() == pytest.approx(0.25)
 
 
 def test_exploring_episodes_have_fresh_latents(meta: SkillPriorPEARL, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,11 +298,11 @@ def test_number_of_updates(
 ) -> None:
     """As many for each skill as told, whatever the number of agents."""
     updates: list[int] = []
-    update = adaptation_module.update_agents
+    update = AgentLearner.update_agents
     monkeypatch.setattr(
-        adaptation_module,
+        AgentLearner,
         "update_agents",
-        lambda policy, *rest, **more: (updates.append(policy.n_agents), update(policy, *rest, **more))[1],
+        lambda self, given: (updates.append(self.policy.n_agents), update(self, given))[1],
     )
     _, log, _ = run(meta, updates_per_skill=updates_per_skill, initial_updates=initial_updates)
     longest = max(sum(len(one.episode) for _, one in log[i][2:]) for i in range(3))
@@ -326,7 +328,7 @@ def test_from_scratch_it_is_spirl() -> None:
         assert agent.task_latent_dim == 0
         mean = tiny_skills().prior(th.as_tensor(PROBE))[0].clamp(-3.0, 3.0)
         assert np.allclose(agent.predict(PROBE, deterministic=True)[0], mean, atol=1e-6)
-        assert agent.policy.log_multiplier.exp().item() == pytest.approx(0.3)
+        assert agent.learner.budget.multiplier().item() == pytest.approx(0.3)
         assert agent.net_arch == (8,)
     learned, *_ = run(None, updates_per_skill=1.0)
     assert not np.allclose(learned[0].predict(PROBE, deterministic=True)[0], mean, atol=1e-6)

@@ -97,7 +97,7 @@ def test_a_posterior_episode_keeps_one_latent_of_its_tasks_posterior(monkeypatch
     model = make()
     iterations(model, 1)
     monkeypatch.setattr(
-        model, "infer_task_latent", lambda context: (th.full((1, LATENT), float(context[0, 0, 1])), th.zeros(1, LATENT))
+        model.policy, "infer", lambda context: (th.full((1, LATENT), float(context[0, 0, 1])), th.zeros(1, LATENT))
     )
     drawn: list[int] = []
     sample_context = model.context_buffer.sample_context
@@ -127,18 +127,14 @@ def test_exploration_from_the_prior_is_standard_normal() -> None:
 def test_an_update_moves_everything_but_the_skills() -> None:
     model = make(multipliers_only_grow=False)
     before = {name: value.clone() for name, value in model.policy.state_dict().items()}
+    multipliers = {name: budget.multiplier() for name, budget in model.learner.budgets.items()}
     iterations(model, 2)
     after = model.policy.state_dict()
     moved = {name.split(".")[0] for name, value in before.items() if not th.equal(value, after[name])}
-    assert {
-        "actor",
-        "critics",
-        "critics_target",
-        "task_encoder",
-        "log_skill_multipliers",
-        "log_latent_multipliers",
-    } <= moved
+    assert {"actor", "critics", "critics_target", "task_encoder"} <= moved
     assert "skills" not in moved
+    for name, budget in model.learner.budgets.items():
+        assert not (budget.multiplier() == multipliers[name]).any(), name
     for name, value in before.items():
         if name.startswith("task_encoder."):
             assert not th.equal(value, after[name]), name
@@ -149,7 +145,7 @@ def test_optimisers_share_no_parameter() -> None:
     model = make()
     owners = {
         name: {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-        for name, optimizer in model.optimizers.items()
+        for name, optimizer in model.learner.all_optimizers().items()
     }
     assert sum(len(ids) for ids in owners.values()) == len(set.union(*owners.values()))
     assert {id(parameter) for parameter in model.policy.task_encoder.parameters()} < owners["critic"]
@@ -157,63 +153,22 @@ def test_optimisers_share_no_parameter() -> None:
     assert not frozen & set.union(*owners.values())
 
 
-def test_contexts_have_the_sizes_of_their_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_contexts_have_the_sizes_of_their_groups() -> None:
     model = make()
     iterations(model, 1)
-    shapes: list[tuple[int, ...]] = []
-    encode = model.policy.encode
-    monkeypatch.setattr(
-        model.policy, "encode", lambda context: (shapes.append(tuple(context.shape)), encode(context))[1]
-    )
     row = 2 + SKILL_DIM + 2 + 2
-    mean, std = model._encode(np.array([2, 0, 1, 1]))
-    assert shapes == [(1, 2, row), (3, 8, row)]
-    assert mean.shape == std.shape == (4, LATENT)
-
-
-def test_groups_by_hand() -> None:
-    """Tasks of one update: the prior-sized group first, then the posterior-sized one, each with its own multipliers."""
-    model = make()
-    iterations(model, 1)
-    tasks = np.array([2, 0, 1, 1])
-    assert model._per_task(th.tensor([0.5, 7.0])).tolist() == [0.5, 7.0, 7.0, 7.0]
-    assert model._group_means(th.tensor([1.0, 2.0, 3.0, 4.0])).tolist() == [1.0, 3.0]
-    with th.no_grad():
-        model.policy.log_latent_multipliers.copy_(th.tensor([1.0, 10.0, 100.0, 1000.0]).log())
-    assert model._latent_multipliers(tasks).tolist() == pytest.approx([1.0, 10.0, 100.0, 100.0])
-
-
-def test_multipliers_follow_their_own_budgets() -> None:
-    """Dual descent: up above the budget, down below it; those of tasks that are not in the update stay."""
-    model = make(
-        multipliers_only_grow=False,
-        multiplier_learning_rate=0.1,
-        skill_kl_targets=(0.5, 2.0),
-        latent_kl_targets=(1.0, 9.0),
-    )
-    skill, latent = (
-        getattr(model.policy, name).detach().clone() for name in ("log_skill_multipliers", "log_latent_multipliers")
-    )
-    model._update_multipliers(np.array([2, 0, 1, 1]), th.tensor([0.4, 3.0]), th.tensor([5.0, 5.0, 20.0, 10.0]))
-    assert (model.policy.log_skill_multipliers - skill).sign().tolist() == [-1.0, 1.0]
-    assert (model.policy.log_latent_multipliers - latent).sign().tolist() == [1.0, -1.0, 1.0, 0.0]
-
-
-def test_multipliers_may_only_grow() -> None:
-    model = make(multipliers_only_grow=True, multiplier_learning_rate=0.1)
-    skill, latent = (
-        getattr(model.policy, name).detach().clone() for name in ("log_skill_multipliers", "log_latent_multipliers")
-    )
-    for _ in range(3):
-        model._update_multipliers(np.array([2, 0, 1, 1]), th.tensor([0.0, 50.0]), th.tensor([0.0, 0.0, 50.0, 50.0]))
-    assert (model.policy.log_skill_multipliers - skill).sign().tolist() == [0.0, 1.0]
-    assert (model.policy.log_latent_multipliers - latent).sign().tolist() == [0.0, 0.0, 1.0, 0.0]
+    few, many = model._draw_contexts(np.array([2, 0, 1, 1]))
+    assert (few.shape, many.shape) == ((1, 2, row), (3, 8, row))
+    starts = starts_of(model, "context_buffer")  # of each task's episodes, which no two share
+    for context, task in zip([*few, *many], [2, 0, 1, 1], strict=True):
+        assert set(context[:, 1].tolist()) <= starts[task]
 
 
 def test_multipliers_start_where_told() -> None:
     model = make(skill_kl_multipliers=(0.1, 0.2), latent_kl_multipliers=(0.3, 0.4))
-    assert model.policy.log_skill_multipliers.exp().tolist() == pytest.approx([0.1, 0.2])
-    assert model.policy.log_latent_multipliers.exp().tolist() == pytest.approx([0.3, *[0.4] * N_TASKS])
+    budgets = model.learner.budgets
+    assert budgets["skill_kl"].multiplier().tolist() == pytest.approx([0.1, 0.2])
+    assert budgets["latent_kl"].multiplier().tolist() == pytest.approx([0.3, *[0.4] * N_TASKS])
 
 
 def test_updates_per_meta_iteration() -> None:

@@ -63,11 +63,14 @@ class NamedTasks(LineEnv):
         self.task = LineTask({"left": -1.0, "right": 1.0}[task.name])
 
 
-def test_tasks_without_rewards_do_without_hindsight() -> None:
-    """``task.rewards`` is optional."""
+def test_tasks_without_rewards_do_without_hindsight(capsys: pytest.CaptureFixture[str]) -> None:
+    """``task.rewards`` is optional: hindsight is off by itself, and it is said; asked for, it is refused."""
     with pytest.raises(SettingsError, match="hindsight=False"):
-        make(SkillVecEnv([NamedTasks] * 2, tiny_skills()))
-    model = make(SkillVecEnv([NamedTasks] * 2, tiny_skills()), hindsight=False)
+        make(SkillVecEnv([NamedTasks] * 2, tiny_skills()), hindsight=True)
+    model = make(SkillVecEnv([NamedTasks] * 2, tiny_skills()), verbose=1)
+    assert "no rewards(observations)" in capsys.readouterr().out
+    assert not model.hindsight_used
+    model.verbose = 0
     assert [len(iteration) for iteration in iterations(model, 2)] == [2, 4]
 
 
@@ -196,15 +199,13 @@ def test_progress_bar(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_schedule_never_goes_below_its_end() -> None:
     """A meta-iteration lives through more skills than were asked for."""
-    seen: list[float] = []
-
-    def schedule(progress_remaining: float) -> float:
-        seen.append(progress_remaining)
-        return 1e-3 * progress_remaining
-
-    model = make(learning_rate=schedule).learn(3)
+    model = make(learning_rate=("linear", 1e-3, 1e-5))
+    rows = recorded(model)
+    model.learn(3, log_interval=None)
+    model.dump_logs()
     assert model.num_timesteps > 3
-    assert min(seen) == 0.0
+    assert model._current_progress_remaining == 0.0
+    assert rows[-1]["train/learning_rate"] == pytest.approx(1e-5)
 
 
 def test_tensorboard(tmp_path: Path) -> None:

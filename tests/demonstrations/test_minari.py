@@ -212,3 +212,95 @@ def test_dict_observations_by_key() -> None:
     write_minari("plain-v0", indexed_episodes([12]), OBSERVATIONS, ACTIONS)
     with pytest.raises(DatasetError, match="no Dict"):
         load_minari("plain-v0", horizon=10, observation_key="robot")
+
+
+# ---------------------------------------------------------------- another folder, goal environments, provenance
+
+
+def test_datasets_in_a_folder_of_ones_own(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    root = tmp_path_factory.mktemp("elsewhere")
+    path = write_minari("a/b/own-v0", indexed_episodes([12]), OBSERVATIONS, ACTIONS, root=root, settings={"seed": 1})
+    assert path == root / "a" / "b" / "own-v0"
+    assert load_minari("a/b/own-v0", 10, root=root).n_episodes == 1
+    assert read_settings("a/b/own-v0", root) == {"seed": 1}
+    assert list(tmp_path.iterdir()) == []  # Minari's own folder stays empty
+    with pytest.raises(DatasetError, match="exists at"):
+        check_dataset_id_is_free("a/b/own-v0", root=root)
+    with pytest.raises(DatasetError, match="no Minari dataset"):
+        load_minari("a/b/own-v0", 10)
+
+
+def test_a_folder_relative_to_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_minari("own-v0", indexed_episodes([12]), OBSERVATIONS, ACTIONS, root="here")
+    assert load_minari("own-v0", 10, root=Path("here")).n_episodes == 1
+
+
+def test_minari_itself_finds_what_lies_in_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_minari("a/b/own-v0", indexed_episodes([12]), OBSERVATIONS, ACTIONS, root=tmp_path / "elsewhere")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "elsewhere"))
+    assert list(minari.list_local_datasets()) == ["a/b/own-v0"]
+    assert list_local_namespaces() == ["a", "a/b"]
+
+
+def test_a_goal_environments_key_is_remembered() -> None:
+    space = gym.spaces.Dict(observation=OBSERVATIONS, achieved_goal=ACTIONS, desired_goal=ACTIONS)
+    with pytest.raises(DatasetError, match="observation_key is None, expected one of 'observation', 'achieved_goal'"):
+        write_minari("goal-v0", indexed_episodes([12]), space, ACTIONS)
+    write_minari("goal-v0", indexed_episodes([12, 13]), space, ACTIONS, observation_key="observation")
+    for given in (None, "observation"):
+        dataset = load_minari("goal-v0", 10, given)
+        assert dataset.observation_key == "observation"
+        assert dataset.observation_space == OBSERVATIONS
+    with pytest.raises(DatasetError, match="no Dict"):
+        load_minari("goal-v0", 10, "achieved_goal")
+    assert dataset.split(0.5)[0].observation_key == "observation"
+
+
+def test_the_environments_id_comes_along() -> None:
+    write_minari("ours-v0", indexed_episodes([12, 13]), OBSERVATIONS, ACTIONS, settings={"env": "SimplMaze-v0"})
+    assert load_minari("ours-v0", 10).env_id == "SimplMaze-v0"
+    assert load_minari("ours-v0", 10).split(0.5)[1].env_id == "SimplMaze-v0"
+    write_minari("unknown-v0", indexed_episodes([12]), OBSERVATIONS, ACTIONS)
+    assert load_minari("unknown-v0", 10).env_id is None
+    write_raw("theirs-v0", np.zeros((13, 2)), np.zeros((12, 2)), OBSERVATIONS)
+    metadata = get_dataset_path("theirs-v0") / "data" / "metadata.json"
+    spec = gym.spec("CartPole-v1").to_json()
+    metadata.write_text(json.dumps(json.loads(metadata.read_text()) | {"env_spec": spec}))
+    assert load_minari("theirs-v0", 10).env_id == "CartPole-v1"
+
+
+@pytest.mark.parametrize("horizon", [0, -1, 2.5, True, None])
+def test_a_horizon_that_is_none(horizon: Any) -> None:
+    write_minari("indexed-v0", indexed_episodes([12]), OBSERVATIONS, ACTIONS)
+    with pytest.raises(DatasetError, match=r"horizon is .*, expected a whole number"):
+        load_minari("indexed-v0", horizon)
+
+
+def test_actions_far_outside_the_action_space_are_refused() -> None:
+    """Noise may leave the space a little; other units, or another environment's actions, are far outside."""
+    near = Episode(np.zeros((13, 2)), np.full((12, 2), 1.4))
+    write_minari("near-v0", [near], OBSERVATIONS, ACTIONS)
+    far = Episode(np.zeros((13, 2)), np.full((12, 2), 5.0))
+    with pytest.raises(DatasetError, match=r"far-v0: action 0 is 5 at step 0, far outside the action space"):
+        write_minari("far-v0", [far], OBSERVATIONS, ACTIONS)
+    write_raw("far-v0", np.zeros((13, 2)), far.actions, OBSERVATIONS)
+    with pytest.raises(DatasetError, match="far outside"):
+        load_minari("far-v0", 10)
+
+
+def test_absurdly_large_observations_are_refused() -> None:
+    with pytest.raises(DatasetError, match=r"observations hold numbers above 1e\+30"):
+        Episode(np.full((3, 2), 2e30), np.zeros((2, 2)))
+    with pytest.raises(DatasetError, match="NaN or infinity"):
+        Episode(np.full((3, 2), 1e40), np.zeros((2, 2)))
+
+
+def test_settings_that_are_none() -> None:
+    write_minari("ours-v0", indexed_episodes([12]), OBSERVATIONS, ACTIONS)
+    metadata = get_dataset_path("ours-v0") / "data" / "metadata.json"
+    for text in ("[1]", "no JSON", 3):
+        metadata.write_text(json.dumps(json.loads(metadata.read_text()) | {"simpl_settings": text}))
+        with pytest.raises(DatasetError, match="no JSON object"):
+            read_settings("ours-v0")
+        assert load_minari("ours-v0", 10).env_id is None

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from simpl_sb3 import PRESETS, PRETRAINED, SkillModel, SkillPriorPEARL, make_skill_vec_env
+from simpl_sb3.domains import find_domain
 
 FOLDERS = sorted(path for path in PRETRAINED.iterdir() if path.is_dir())
 
@@ -27,7 +28,7 @@ def test_model_acts_in_its_environment(folder):
     preset = PRESETS[folder.name]
     skills = SkillModel.load(folder / "skills.safetensors")
     model = SkillPriorPEARL.load(folder / "model.zip", device="cpu")
-    env = make_skill_vec_env(preset.env_id, skills, n_envs=2, seed=0)
+    env = make_skill_vec_env(find_domain(preset.domain).env_id, skills, n_envs=2, seed=0)
     observations = env.reset()
     z, state = model.predict(observations)
     assert z.shape == (2, skills.skill_dim)

@@ -14,11 +14,13 @@ from videos_for_tests import decode
 
 from simpl_envs.tasks import SUBTASKS, SubtaskSequence
 from simpl_sb3.errors import SettingsError
+from simpl_sb3.experiments.reporting import known_facts
 from simpl_sb3.report import make_report
-from simpl_sb3.report.figures import BLUE
+from simpl_sb3.report.checklist import Checklist
 from simpl_sb3.report.film import Film, draw_film, read_film, write_film
+from simpl_sb3.report.html import MAX_VIDEO_BYTES
+from simpl_sb3.report.methods import BLUE
 from simpl_sb3.report.orders import EARLY, UNASKED, draw_orders
-from simpl_sb3.report.page import MAX_VIDEO_BYTES
 from simpl_sb3.results.rows import EpisodeRow, ResultsError, write_results
 from simpl_sb3.results.traces import Completions, write_completions
 
@@ -31,21 +33,21 @@ def episode(number: int, done: str, task: SubtaskSequence = TASKS[0], method: st
     completed = np.zeros(7, int)
     for place, digit in enumerate(done, start=1):
         completed[int(digit)] = 10 * place
-    paid, turn = np.zeros(4, int), 0
+    rewarded, turn = np.zeros(4, int), 0
     for k, subtask in enumerate(task.subtasks):
         if not completed[subtask]:
             break
-        turn = paid[k] = max(turn, int(completed[subtask]))
-    return Completions(method, task.name, 0, number, task.subtasks, paid, completed)
+        turn = rewarded[k] = max(turn, int(completed[subtask]))
+    return Completions(method, task.name, 0, number, task.subtasks, rewarded, completed)
 
 
 def write_kitchen(folder: Path, method: str, variant: str = "", tasks: tuple[SubtaskSequence, ...] = TASKS) -> Path:
     """Rows and completions of 45 episodes per task: at first a wrong order, then the right one."""
     kept = [episode(n, "0" if n <= 20 else task.name, task, method) for task in tasks for n in range(1, 46)]
-    paid = [int((one.paid > 0).sum()) for one in kept]
+    rewarded = [int((one.rewarded > 0).sum()) for one in kept]
     rows = [
         EpisodeRow(method, "p", KITCHEN, "target", one.task, 0, one.episode, 280 * one.episode, n, int(n == 4))
-        for one, n in zip(kept, paid, strict=True)
+        for one, n in zip(kept, rewarded, strict=True)
     ]
     path = write_results(folder / f"{method}{variant}.csv", rows, {}, training_task_set="train", variant=variant)
     write_completions(path.with_suffix(".npz"), kept, SUBTASKS)
@@ -74,7 +76,7 @@ def bars(axes, colour: str) -> dict[tuple[int, int], float]:
 def test_the_order_by_hand() -> None:
     # task 5021. Exploring: 10 of 20 episodes pay the microwave; in the others 0 is done alone, and 6 unasked
     exploring = [episode(n, "5" if n <= 10 else "06") for n in range(1, 21)]
-    after = [episode(n, "05") for n in range(21, 31)]  # 0 is early, and paid with 5
+    after = [episode(n, "05") for n in range(21, 31)]  # 0 is early, and rewarded with 5
     end = [episode(n, "5021" if n > 36 else "502") for n in range(31, 41)]
     figure = draw_orders([*exploring, *after, *end], SUBTASKS, "title")
     (axes,) = figure.axes
@@ -83,11 +85,11 @@ def test_the_order_by_hand() -> None:
     assert labels == [*asked, "slide cabinet", "hinge cabinet", "kettle"]
     heads = [label.get_text() for label in axes.get_xticklabels()]
     assert heads == ["episodes 1–20\n0.5 of 4", "21–30\n2.0 of 4", "31–40\n3.4 of 4"]
-    paid, done, unasked = bars(axes, BLUE), bars(axes, EARLY), bars(axes, UNASKED)
-    assert [paid[0, row] for row in range(4)] == [0.5, 0, 0, 0]
+    rewarded, done, unasked = bars(axes, BLUE), bars(axes, EARLY), bars(axes, UNASKED)
+    assert [rewarded[0, row] for row in range(4)] == [0.5, 0, 0, 0]
     assert [done[0, row] for row in range(4)] == [0.5, 0.5, 0, 0]
-    assert [paid[1, row] for row in range(4)] == [1, 1, 0, 0]
-    assert [paid[2, row] for row in range(4)] == [1, 1, 1, 0.4]
+    assert [rewarded[1, row] for row in range(4)] == [1, 1, 0, 0]
+    assert [rewarded[2, row] for row in range(4)] == [1, 1, 1, 0.4]
     assert (max(unasked.values()), sum(unasked.values())) == (0.5, 0.5)
     assert axes.get_xlabel().replace("\n", " ") == ("31–40 mostly (6 of 10): microwave › bottom burner › light switch")
 
@@ -106,7 +108,9 @@ def test_a_report_shows_the_order_of_each_line(tmp_path: Path) -> None:
         write_kitchen(tmp_path, "spirl"),
     ]
     kept = [path.with_suffix(".npz") for path in paths]
-    page = make_report(paths, tmp_path / "r", kept, progress=[write_progress(tmp_path / "progress.csv")])
+    page = make_report(
+        paths, tmp_path / "r", kept, progress=[write_progress(tmp_path / "progress.csv")], facts=known_facts()
+    )
     assert sorted(path.name for path in (tmp_path / "r" / "figures").iterdir()) == [
         "curves-simplkitchen-v0-target.png",
         "meta-training.png",
@@ -126,7 +130,9 @@ def test_meta_training_counts_successes_where_results_are_mixed(tmp_path: Path) 
     row = EpisodeRow("simpl", "p", "SimplMaze-v0", "target", "12-7", 0, 1, 100, 1.0, 1)
     maze = write_results(tmp_path / "maze.csv", [row], {})
     progress = write_progress(tmp_path / "progress.csv")
-    page = make_report([kitchen, maze], tmp_path / "r", kitchen.with_suffix(".npz"), progress=[progress])
+    page = make_report(
+        [kitchen, maze], tmp_path / "r", kitchen.with_suffix(".npz"), progress=[progress], facts=known_facts()
+    )
     assert "Success rate on the training tasks during meta-training" in page.read_text(encoding="utf-8")
 
 
@@ -135,9 +141,11 @@ def test_meta_training_counts_successes_where_results_are_mixed(tmp_path: Path) 
 
 @pytest.fixture(scope="module")
 def film() -> Film:
-    """41 pictures that get brighter; task 5021, of which 5, 0 and 2 are paid at 20, 20 and 30."""
+    """41 pictures that get brighter; task 5021, of which 5, 0 and 2 are rewarded at 20, 20 and 30."""
     pictures = [np.full((48, 48, 3), 5 * step, np.uint8) for step in range(41)]
-    return draw_film(pictures, 12.5, episode(1, "0526"), SUBTASKS, "An agent: “caption” <b>")
+    checklist = Checklist(episode(1, "0526"), SUBTASKS, 12.5)
+    assert checklist.summary == "3 of 4 in order"
+    return draw_film(pictures, 12.5, "An agent: “caption” <b>", checklist.stills(40), checklist)
 
 
 def test_the_video_can_be_read(film: Film, tmp_path: Path) -> None:
@@ -152,7 +160,7 @@ def test_the_video_can_be_read(film: Film, tmp_path: Path) -> None:
     assert blue[:19].max() < 20 < 60 < blue[21:].min()
 
 
-def test_the_strip_has_a_still_per_payment(film: Film) -> None:
+def test_the_strip_has_a_still_per_reward(film: Film) -> None:
     with Image.open(io.BytesIO(film.strip)) as image:
         pixels = np.asarray(image.convert("L"))
         assert image.size == (4 * 328 - 8, 376)  # start, 5 and 0 at once, 2, and the end without 1

@@ -1,6 +1,6 @@
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,18 +8,17 @@ import pytest
 
 from simpl_sb3.errors import SettingsError, SimplError
 from simpl_sb3.results.estimates import AgentEpisodes, bootstrap_interval, episodes_at, estimate, learning_curve
+from simpl_sb3.results.facts import Measure
 from simpl_sb3.results.rows import (
     COLUMNS,
     EpisodeRow,
     ResultsError,
     agent_episodes,
-    provenance,
     read_results,
     return_at,
     success_at,
     write_results,
 )
-from simpl_sb3.results.traces import Trajectory, read_trajectories, write_trajectories
 
 
 def make_row(episode=1, task="12-7", seed=0, success=0, **changes) -> EpisodeRow:
@@ -136,7 +135,14 @@ def test_interval_does_not_depend_on_the_order_of_rows():
 @pytest.mark.parametrize(
     "changes",
     [
-        {"method": "SiMPL"},
+        {"method": "my method"},
+        {"method": ""},
+        {"method": "../a"},
+        {"episode": 10**9},
+        {"seed": 2**63},
+        {"task": "a\x00"},
+        {"task": "x" * 201},
+        {"episode_return": 1e300},
         {"task": "12,7"},
         {"preset": ""},
         {"env": 'a"b'},
@@ -249,10 +255,14 @@ GOOD = "simpl,maze-fast,SimplMaze-v0,target,12-7,0,1,100,0.0,0"
         (f"{HEADER}\n".encode(), "no rows"),
         (f"{HEADER}\n{GOOD},1\n".encode(), r"line 2: 11 values; expected 10"),
         (f"{HEADER}\n{GOOD}\n{GOOD.replace('0.0', 'x')}\n".encode(), r"line 3: return is 'x'; expected a number"),
-        (f"{HEADER}\n{GOOD.replace('simpl', 'own', 1)}\n".encode(), r"line 2: method is 'own'; expected one of simpl"),
+        (f"{HEADER}\n{GOOD.replace('simpl', 'o n', 1)}\n".encode(), r"line 2: method is 'o n'; expected letters"),
         (f"{HEADER}\n{GOOD.replace(',1,', ',1.0,')}\n".encode(), r"line 2: episode is '1.0'; expected a whole number"),
         (f"{HEADER}\n{GOOD}\n{GOOD}\n".encode(), "is there twice"),
         (f"{HEADER}\n{GOOD}\n".encode(), "holds 1 rows; expected 2 as its JSON says"),
+        (
+            f"{HEADER}\n{GOOD}\n{GOOD.replace(',1,100,', ',2,200,')}\n".encode(),
+            r"is not the CSV that a\.json describes",
+        ),
         (b"\xff\xfe\x00", r"a\.csv, line 1"),
     ],
 )
@@ -267,6 +277,27 @@ def test_malformed_csv(written: Path, content: bytes, message: str):
     [
         (None, r"cannot read .*a\.json"),
         ("{", r"a\.json is no JSON"),
+        ("[" * 200_000, r"a\.json is no JSON"),
+        (
+            '{"kind": "simpl-sb3/results", "schema_version": 1, "training_task_set": ["x"]}',
+            r"training_task_set is \['x'\]",
+        ),
+        ('{"kind": "simpl-sb3/results", "schema_version": 1, "variant": "\\ud800"}', "no JSON"),
+        ('{"kind": "simpl-sb3/results", "schema_version": 1, "n_rows": "2"}', "n_rows is '2'; expected a whole number"),
+        ('{"kind": "simpl-sb3/results", "schema_version": 1, "seeds": 3}', "seeds is 3; expected a list"),
+        ('{"kind": "simpl-sb3/results", "schema_version": 1, "wall_time_s": {"all": NaN}}', "it holds NaN"),
+        (
+            '{"kind": "simpl-sb3/results", "schema_version": 1, "measure": "success"}',
+            "measure is 'success'; expected an object",
+        ),
+        (
+            '{"kind": "simpl-sb3/results", "schema_version": 1, "measure": {"column": "steps", "label": "x"}}',
+            "measure.column is 'steps'",
+        ),
+        (
+            f'{{"kind": "simpl-sb3/results", "schema_version": 1, "settings": {"[" * 60 + "]" * 60}}}',
+            "nested deeper than 50",
+        ),
         ("[]", "does not describe results"),
         ('{"kind": "simpl-sb3/results", "schema_version": 9}', "schema version 9; this library reads 1"),
         ('{"kind": "simpl-sb3/results", "schema_version": 1, "machine": "mine"}', "machine is 'mine'; expected"),
@@ -282,97 +313,49 @@ def test_malformed_json(written: Path, content: str | None, message: str):
         read_results(written)
 
 
+@pytest.mark.parametrize("name", ["pearl-ft", "rl2", "my_method", "MyMethod"])
+def test_any_method_with_a_plain_name_is_taken(name: str):
+    assert make_row(method=name).method == name
+
+
+def test_rows_say_what_they_measure(tmp_path: Path):
+    measure = Measure("return", "objects moved", 3)
+    path = write_results(tmp_path / "a.csv", make_agent([1]), {}, measure=measure, method_label="My method")
+    (file,) = read_results(path)
+    assert file.measure == Measure("return", "objects moved", 3.0)
+    assert file.metadata["method_label"] == "My method"
+    assert json.loads(path.with_suffix(".json").read_text())["measure"] == {
+        "column": "return",
+        "label": "objects moved",
+        "maximum": 3.0,
+    }
+
+
+def test_files_of_older_versions_are_read(written: Path):
+    data = json.loads(written.with_suffix(".json").read_text())
+    for name in ("csv_sha256", "measure", "method_label"):
+        del data[name]
+    written.with_suffix(".json").write_text(json.dumps(data))
+    (file,) = read_results(written)
+    assert (len(file.rows), file.measure) == (2, None)
+
+
+def test_sizes_are_bounded_before_memory_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("a.csv", "a.json"):
+        (tmp_path / name).symlink_to("/dev/zero")
+    with pytest.raises(ResultsError, match="no regular file"):
+        read_results(tmp_path / "a.csv")
+    agents = [make_row(1, task=str(k)) for k in range(6)]
+    monkeypatch.setattr("simpl_sb3.results.rows.MAX_AGENTS", 5)
+    with pytest.raises(ResultsError, match="6 agents and 1 episodes; expected at most 5 agents"):
+        agent_episodes(agents)
+    monkeypatch.setattr("simpl_sb3.results.rows.MAX_VALUES", 100)
+    with pytest.raises(ResultsError, match="agents times episodes"):
+        agent_episodes([make_row(1), make_row(1_000)])
+
+
 def test_missing_results(tmp_path: Path):
     with pytest.raises(ResultsError, match="cannot read"):
         read_results(tmp_path / "no.csv")
     with pytest.raises(ResultsError, match="holds no results"):
         read_results(tmp_path)
-
-
-# ------------------------------------------------------------ provenance
-
-
-def test_plain_data():
-    @dataclass(frozen=True)
-    class Goal:
-        goal: tuple[float, float]
-
-    given = {
-        "task": Goal((1.0, 2.0)),
-        "set": {"b", "a"},
-        "array": np.arange(2),
-        3: None,
-        "page": "https://a/b",
-        "x": "a/b",
-    }
-    expected = {
-        "task": {"goal": [1.0, 2.0]},
-        "set": ["a", "b"],
-        "array": [0, 1],
-        "3": None,
-        "page": "https://a/b",
-        "x": "a/b",
-    }
-    assert provenance.plain(given) == expected
-    with pytest.raises(SettingsError, match=r"settings\.a\[1\] is a object; expected plain data"):
-        provenance.plain({"a": [1, object()]})
-
-
-def test_command_line_of_a_module():
-    assert provenance.command_line(["/x/simpl_sb3/__main__.py", "demo"]) == "python -m simpl_sb3 demo"
-    assert provenance.command_line(["benchmarks/maze.py", "a b"]) == "python benchmarks/maze.py 'a b'"
-
-
-def test_revision_outside_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert provenance.git_revision.__wrapped__() == {"commit": None, "dirty": None}
-
-
-# ------------------------------------------------------------ trajectories
-
-
-def make_trajectory(length=3, **changes) -> Trajectory:
-    return replace(
-        Trajectory("simpl", "12-7", 0, 1, True, (12.0, 7.0), np.arange(2.0 * length).reshape(length, 2)), **changes
-    )
-
-
-def test_trajectories_are_read_back(tmp_path: Path):
-    given = [make_trajectory(3), make_trajectory(1, method="spirl", episode=21, success=False, radius=0.5)]
-    path = write_trajectories(tmp_path / "t.npz", given, ("###", "#.#", "###"))
-    found, layout = read_trajectories(path)
-    assert layout == ("###", "#.#", "###")
-    for one, other in zip(given, found, strict=True):
-        assert np.array_equal(one.positions, other.positions)
-        assert replace(one, positions=other.positions).__dict__ == other.__dict__
-    with pytest.raises(SettingsError, match="exists"):
-        write_trajectories(path, given)
-
-
-def test_malformed_trajectories(tmp_path: Path):
-    with pytest.raises(ResultsError, match="expected finite numbers"):
-        make_trajectory(positions=np.full((2, 2), np.nan))
-    with pytest.raises(ResultsError, match="expected one of simpl"):
-        make_trajectory(method="own")
-    with pytest.raises(ResultsError, match="at least one"):
-        write_trajectories(tmp_path / "t.npz", [])
-    with pytest.raises(SettingsError, match=r"ending in \.npz"):
-        write_trajectories(tmp_path / "t.csv", [make_trajectory()])
-    assert list(tmp_path.iterdir()) == []
-    with pytest.raises(ResultsError, match="cannot read"):
-        read_trajectories(tmp_path / "no.npz")
-    (tmp_path / "text.npz").write_text("no")
-    with pytest.raises(ResultsError, match="expected the keys method"):
-        read_trajectories(tmp_path / "text.npz")
-    np.savez(tmp_path / "foreign.npz", positions=np.zeros((1, 2)))
-    with pytest.raises(ResultsError, match="expected the keys method"):
-        read_trajectories(tmp_path / "foreign.npz")
-    path = write_trajectories(tmp_path / "t.npz", [make_trajectory(2), make_trajectory(2)])
-    arrays = dict(np.load(path))
-    np.savez(path, **{**arrays, "offsets": np.array([0, 3, 5])})
-    with pytest.raises(ResultsError, match="offsets do not divide"):
-        read_trajectories(path)
-    np.savez(path, **{**arrays, "seed": np.array([0])})
-    with pytest.raises(ResultsError, match="unequal lengths"):
-        read_trajectories(path)

@@ -1,17 +1,16 @@
-"""What agents completed in the kitchen, on disk. (Paths through the maze: test_results.py.)"""
+"""Completed subtasks on disk. (Paths: test_trajectories.py.)"""
 
+import io
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from envs_for_tests import numbered_episode
 
-from simpl_envs.tasks import SUBTASKS, SubtaskSequence
+from simpl_envs.tasks import SUBTASKS
 from simpl_sb3.errors import SettingsError
-from simpl_sb3.experience.collector import FinishedEpisode, Job
-from simpl_sb3.experiments.recorder import RowKeeper
 from simpl_sb3.results.rows import ResultsError
 from simpl_sb3.results.traces import (
     Completions,
@@ -32,14 +31,14 @@ def make(**changes: Any) -> Completions:
 
 
 def test_completions_are_read_back(tmp_path: Path) -> None:
-    given = [make(), make(method="spirl", seed=2, episode=7, paid=np.zeros(4), completed=np.zeros(7))]
+    given = [make(), make(method="spirl", seed=2, episode=7, rewarded=np.zeros(4), completed=np.zeros(7))]
     path = write_completions(tmp_path / "new" / "rows.npz", given, SUBTASKS)
     found, subtasks = read_completions(path)
     assert subtasks == SUBTASKS
     for one, other in zip(given, found, strict=True):
-        assert np.array_equal(one.paid, other.paid)
+        assert np.array_equal(one.rewarded, other.rewarded)
         assert np.array_equal(one.completed, other.completed)
-        assert replace(one, paid=other.paid, completed=other.completed).__dict__ == other.__dict__
+        assert replace(one, rewarded=other.rewarded, completed=other.completed).__dict__ == other.__dict__
     assert found[0].order == (0, 5, 2, 4)
     assert found[1].order == ()
     assert [entry.name for entry in path.parent.iterdir()] == ["rows.npz"]
@@ -69,14 +68,14 @@ def test_the_two_kinds_of_files_are_told_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"method": "own"}, "expected one of simpl"),
-        ({"episode": 0}, "an episode from 1 on"),
+        ({"method": "my own"}, "method is 'my own'"),
+        ({"episode": 0}, "an episode from 1 to 1000000"),
         ({"asked": (5, 0, 2)}, r"expected a step for each one asked, \(P,\)"),
         ({"asked": (5, 0, 2, 7)}, "expected a step for each one asked"),
-        ({"paid": np.array([30, 20, 0, 0])}, "expected steps that grow"),
-        ({"paid": np.array([30, 0, 90, 0])}, "0 from the first unpaid one on"),
-        ({"paid": np.array([29, 30, 90, 0])}, "none before its subtask was complete"),
-        ({"paid": np.array([30, 30, 90, 95])}, "none before its subtask was complete"),
+        ({"rewarded": np.array([30, 20, 0, 0])}, "expected steps that grow"),
+        ({"rewarded": np.array([30, 0, 90, 0])}, "0 from the first unrewarded one on"),
+        ({"rewarded": np.array([29, 30, 90, 0])}, "none before its subtask was complete"),
+        ({"rewarded": np.array([30, 30, 90, 95])}, "none before its subtask was complete"),
     ],
 )
 def test_completions_that_contradict_themselves(changes: dict[str, Any], message: str) -> None:
@@ -99,42 +98,46 @@ def test_malformed_files(tmp_path: Path) -> None:
         read_completions(tmp_path / "none.npz")
     path = tmp_path / "c.npz"
     path.write_text("no")
-    with pytest.raises(ResultsError, match="expected the keys method"):
+    with pytest.raises(ResultsError, match="expected the keys schema_version, method"):
         read_completions(path)
     arrays = dict(np.load(write_completions(path, [make(), make(episode=2)], SUBTASKS, overwrite=True)))
     for name, value, message in (
         ("schema_version", np.array(2), "schema version 2; this library reads 1"),
         ("kind", np.array("own"), "expected an .npz of kind 'simpl-sb3/completions'"),
         ("seed", arrays["seed"][:1], "expected whole numbers of shapes"),
-        ("task", np.array("5021"), "expected whole numbers of shapes"),
-        ("paid", arrays["paid"].astype(float), "expected whole numbers of shapes"),
+        ("seed", np.array(["0", "1"]), "seed is <U1 of shape .*; expected whole numbers with 1 axes"),
+        ("task", np.array("5021"), "task is <U4 of shape .*; expected text with 1 axes"),
+        ("asked", np.array(5), "asked is int64 of shape .*; expected whole numbers with 2 axes"),
+        ("rewarded", arrays["rewarded"].astype(float), "rewarded is float64"),
         ("subtasks", arrays["subtasks"][:6], "expected whole numbers of shapes"),
-        ("paid", arrays["paid"][:, ::-1], "expected steps that grow"),
+        ("rewarded", arrays["rewarded"][:, ::-1], "expected steps that grow"),
+        ("completed", np.array([[object()]]), "holds no completions"),
     ):
         np.savez(path, **arrays | {name: value})
         with pytest.raises(ResultsError, match=message):
             read_completions(path)
 
 
-def test_every_episode_of_a_kitchen_is_kept(tmp_path: Path) -> None:
-    task = SubtaskSequence.from_name("5021")
-    template = {"method": "simpl", "preset": "p", "env": "SimplKitchen-v0", "task_set": "target"}
-    keeper = RowKeeper(template, [task], [3], 2, False)
-    observations = np.zeros((5, 60), np.float32)
-    observations[3:, 22] = -0.75  # the microwave, from the fourth env step on
-    lived = replace(numbered_episode(0, 1), env_observations=observations)
-    for episode in (1, 50):
-        keeper(0, episode, FinishedEpisode(Job(task, 0, "exploration"), lived, False))
-    keeper(0, 51, FinishedEpisode(Job(task, 0, "exploration"), replace(lived, env_observations=None), False))
-    keeper.close()
-    assert (len(keeper.rows), keeper.paths) == (3, [])
-    keeper.write_kept(tmp_path / "rows.npz", overwrite=False)
-    found, subtasks = read_completions(tmp_path / "rows.npz")
-    assert [(one.method, one.task, one.seed, one.episode) for one in found] == [
-        ("simpl", "5021", 3, 1),
-        ("simpl", "5021", 3, 50),
-    ]
-    assert subtasks == SUBTASKS
-    assert found[0].asked == (5, 0, 2, 1)
-    assert found[0].paid.tolist() == [4, 0, 0, 0]
-    assert found[0].order == (5,)
+def test_files_of_older_versions_are_read(tmp_path: Path) -> None:
+    path = write_completions(tmp_path / "c.npz", [make()], SUBTASKS)
+    arrays = dict(np.load(path))
+    arrays["paid"] = arrays.pop("rewarded")
+    np.savez(path, **arrays)
+    found, _ = read_completions(path)
+    assert found[0].rewarded.tolist() == [30, 30, 90, 0]
+
+
+def test_an_array_cannot_declare_more_than_its_file_holds(tmp_path: Path) -> None:
+    path = write_completions(tmp_path / "c.npz", [make()], SUBTASKS)
+    members = dict(np.load(path))
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<i8", "fortran_order": False, "shape": (10**12, 7)})
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in members.items():
+            if name != "completed":
+                content = io.BytesIO()
+                np.save(content, array)
+                archive.writestr(f"{name}.npy", content.getvalue())
+        archive.writestr("completed.npy", header.getvalue())
+    with pytest.raises(ResultsError, match=r"completed declares int64 of shape \(1000000000000, 7\)"):
+        read_completions(path)

@@ -105,7 +105,9 @@ def test_the_extractor_says_everything_that_it_uses() -> None:
         *ExtractionSettings.names(),
         *("seed", "device", "observation_key", "dataset_id", "env_id"),
     }
-    assert (settings["kl_weight"], settings["batch_size"], settings["learning_rate"]) == (0.5, 512, 2e-3)
+    defaults = ExtractionSettings()
+    assert settings["kl_weight"] == 0.5
+    assert (settings["batch_size"], settings["learning_rate"]) == (defaults.batch_size, defaults.learning_rate)
     assert (settings["seed"], settings["dataset_id"], settings["env_id"]) == (7, "own/line-v0", "Line-v0")
 
 

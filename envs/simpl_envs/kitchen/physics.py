@@ -14,11 +14,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import mujoco
 import numpy as np
 import numpy.typing as npt
 
+from simpl_envs.drawing import OffScreenRenderer
 from simpl_envs.errors import SimplError
+from simpl_envs.simulator import mujoco
 from simpl_envs.tasks import SUBTASK_GOALS
 
 Physics = Literal["published", "fast"]
@@ -204,7 +205,9 @@ class KitchenCamera:
     """
 
     def __init__(self, model: mujoco.MjModel, width: int = 480, height: int = 480) -> None:
-        self._renderer = mujoco.Renderer(model, height, width)
+        self._renderer = OffScreenRenderer(model, width, height)
+        for costly in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
+            self._renderer.scene.flags[costly] = 0  # they cost most of the time in software rendering
         self._view = mujoco.MjvCamera()
         self._view.distance, self._view.azimuth, self._view.elevation = 2.2, 70.0, -35.0
         self._view.lookat[:] = (-0.2, 0.5, 2.0)
@@ -213,11 +216,7 @@ class KitchenCamera:
         """
         :return: RGB, (height, width, 3)
         """
-        self._renderer.update_scene(data, self._view)
-        for costly in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
-            self._renderer.scene.flags[costly] = 0  # they cost most of the time in software rendering
-        image: npt.NDArray[np.uint8] = self._renderer.render()
-        return image
+        return self._renderer.picture(data, self._view)
 
     def close(self) -> None:
         """Free the off-screen buffer."""

@@ -10,16 +10,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import gymnasium as gym
-import mujoco
 import numpy as np
 import numpy.typing as npt
 from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode
 
+from simpl_envs.drawing import OffScreenRenderer
 from simpl_envs.errors import TaskError
 from simpl_envs.maze.layout import BODY_ORIGIN, PUBLISHED_LAYOUT, MazeLayout, as_layout, cell_of, random_goals
 from simpl_envs.maze.physics import START_NOISE, MazeSimulator
 from simpl_envs.maze.picture import draw_maze
+from simpl_envs.simulator import mujoco
 from simpl_envs.tasks import MAZE_TASK_SETS, GoalTask, goal_reached
 from simpl_envs.vector_env import BoolArray, Indices, TaskVectorEnv
 
@@ -112,7 +113,9 @@ class _MujocoPicture:
     def __init__(self, simulator: MazeSimulator) -> None:
         self.model = simulator.model
         self.data = mujoco.MjData(self.model)
-        self.renderer = mujoco.Renderer(self.model, IMAGE_SIZE, IMAGE_SIZE)
+        self.view = mujoco.MjvCamera()
+        self.view.type, self.view.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, self.model.camera("top").id
+        self.renderer = OffScreenRenderer(self.model, IMAGE_SIZE, IMAGE_SIZE)
 
     def draw(self, state: npt.NDArray[np.float64], task: GoalTask) -> npt.NDArray[np.uint8]:
         goal = self.model.site("goal")
@@ -120,9 +123,7 @@ class _MujocoPicture:
         goal.size[0] = task.radius
         self.data.qpos[:], self.data.qvel[:] = state[:2], state[2:]
         mujoco.mj_forward(self.model, self.data)
-        self.renderer.update_scene(self.data, camera="top")
-        image: npt.NDArray[np.uint8] = self.renderer.render()
-        return image
+        return self.renderer.picture(self.data, self.view)
 
 
 class SimplMazeEnv(gym.Env[npt.NDArray[np.float32], npt.NDArray[np.float32]]):
