@@ -35,6 +35,8 @@ __all__ = [
     "parse_pairs",
 ]
 
+FRAME = str.maketrans("│╭╰╮╯─|+", " " * 8)
+"""What tyro draws its boxes with, with and without Unicode."""
 Pairs = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE"), tyro.conf.UseAppendAction]
 
 
@@ -363,8 +365,8 @@ def _call_tyro(form: type[Any], program: str, words: Sequence[str], verb: type[V
 
 def _one_line(box: str, verb: type[Verb]) -> str:
     """What a box of tyro's says first, in the flags' names."""
-    lines = [line.strip("│╭╰╮╯─ \t") for line in re.split(r"│\s*─{5,}", box)[0].splitlines()]
-    text = " ".join(line for line in lines[1:] if line)
+    parts = [" ".join(part.translate(FRAME).split()) for part in re.split(r"[─-]{5,}", box)]
+    text = next((part for part in parts[1:] if part), "")  # the first is the box's title
     text = re.sub(r"^Error parsing (?:(--\S+: )|[\w-]+: )", lambda found: found[1] or "", text)
     text = re.sub(r"^(\w+) (is|has) ", lambda found: f"--{found[1].replace('_', '-')} {found[2]} ", text)
     return text or f"these flags are not understood: see simpl-sb3 {verb.__name__.lower()} --help"
