@@ -113,6 +113,7 @@ def load(
         wrapped = model._wrap_env(env, model.verbose)
         model._check_env(wrapped)
         model.env, model.n_envs, model.observation_space = wrapped, wrapped.num_envs, wrapped.observation_space
+        model._prepare_env(wrapped)
     try:
         model._setup_model()
     except MemoryError as error:

@@ -301,6 +301,8 @@ def parse_pairs(flag: str, pairs: Sequence[str]) -> dict[str, Any]:
 
 # ------------------------------------------------------------ tyro
 
+MARKERS: Any = tyro.conf  # a type checker takes its markers for types, and these are made at run time
+
 
 def _form(
     verb: type[Verb], records: Sequence[Settings], defaults: Mapping[str, Any], unused: Sequence[str]
@@ -314,7 +316,7 @@ def _form(
         if part.name in verb.flag_names:
             kind = Annotated[kind, tyro.conf.arg(name=verb.flag_names[part.name])]
         if part.name in verb.positional:
-            kind = tyro.conf.Positional[kind]
+            kind = MARKERS.Positional[kind]
         if default is dataclasses.MISSING:
             own.append((part.name, kind, field(metadata=dict(part.metadata))))
         else:
@@ -336,7 +338,7 @@ def field_of_record(record: Settings) -> str:
 def _without(record: type[Settings], unused: Sequence[str]) -> type[Settings]:
     """The same class, with some settings hidden from the help."""
     hidden = [
-        (part.name, tyro.conf.Suppress[part.type], field(default=part.default, metadata=dict(part.metadata)))
+        (part.name, MARKERS.Suppress[part.type], field(default=part.default, metadata=dict(part.metadata)))
         for part in fields(record)
         if part.name in unused
     ]
