@@ -201,7 +201,11 @@ def set_attr_of(envs: HeldVectorEnv, indices: list[int], name: str, value: Any) 
     if isinstance(envs, HeldEnvs):
         for i in indices:
             envs.envs[i].set_wrapper_attr(name, value)
+    elif name == "task":
+        envs.set_task(value, indices=indices)
+    elif len(indices) < envs.num_envs:
+        raise EnvironmentSpecError(f"The environments share {name}: it can be set for all of them, not for {indices}.")
     elif hasattr(envs, "set_attr"):
-        envs.set_attr(name, value)
+        envs.set_attr(name, [value] * envs.num_envs)
     else:
         setattr(envs, name, value)
