@@ -198,6 +198,7 @@ def get_attr_of(envs: HeldVectorEnv, indices: list[int], name: str) -> list[Any]
 
 def set_attr_of(envs: HeldVectorEnv, indices: list[int], name: str, value: Any) -> None:
     """Set an attribute of some environments; the others keep theirs."""
+<<<<<<< HEAD
     if isinstance(envs, HeldEnvs):
         for i in indices:
             envs.envs[i].set_wrapper_attr(name, value)
@@ -208,4 +209,12 @@ def set_attr_of(envs: HeldVectorEnv, indices: list[int], name: str, value: Any) 
     elif hasattr(envs, "set_attr"):
         envs.set_attr(name, [value] * envs.num_envs)
     else:
+=======
+    if not hasattr(envs, "set_attr"):
+>>>>>>> wt-skills
         setattr(envs, name, value)
+        return
+    values = [value] * envs.num_envs if len(indices) == envs.num_envs else list(envs.get_attr(name))
+    for i in indices:
+        values[i] = value
+    envs.set_attr(name, values)  # one each: Gymnasium takes a single tuple for one value per environment
