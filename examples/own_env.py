@@ -72,9 +72,8 @@ def demonstrations(n: int, rng: np.random.Generator) -> Iterator[Episode]:
 def main(output: Path = Path("own_env"), updates: int = 1000, timesteps: int = 8000, episodes: int = 40, seed: int = 0):
     """Writes dataset and model into ``output``; prints how often unseen tasks are solved, before and after."""
     env, rng = PointEnv(), np.random.default_rng(seed)
-    here = {"root": output}  # the folder for datasets; without, Minari's own
-    shown = demonstrations(200, rng)
-    write_minari("own/point-v0", shown, env.observation_space, env.action_space, overwrite=True, **here)
+    spaces, here = (env.observation_space, env.action_space), {"root": output}  # the folder for datasets
+    write_minari("own/point-v0", demonstrations(200, rng), *spaces, overwrite=True, **here)
 
     small = {"encoder_hidden": (64, 64), "decoder_hidden": (64, 64), "prior_hidden": (64, 64), "batch_size": 256}
     data = load_minari("own/point-v0", horizon=8, **here)

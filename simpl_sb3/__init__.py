@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from simpl_sb3.errors import SimplError
     from simpl_sb3.experience.collector import FinishedEpisode
     from simpl_sb3.experiments.presets import PRESETS, PRETRAINED, Preset, preset
+    from simpl_sb3.skills.base import Skills
     from simpl_sb3.skills.extractor import SkillExtractor
     from simpl_sb3.skills.model import SkillModel
+    from simpl_sb3.skills.primitive import PrimitiveActions
     from simpl_sb3.skills.vec_env import SkillVecEnv, make_skill_vec_env
     from simpl_sb3.skills.wrapper import SkillActionWrapper
 
@@ -28,6 +30,7 @@ _HOMES = {
     "Episode": "demonstrations.windows",
     "FinishedEpisode": "experience.collector",
     "Preset": "experiments.presets",
+    "PrimitiveActions": "skills.primitive",
     "SimplError": "errors",
     "SkillActionWrapper": "skills.wrapper",
     "SkillExtractor": "skills.extractor",
@@ -35,6 +38,7 @@ _HOMES = {
     "SkillPriorPEARL": "algorithms.skill_prior_pearl",
     "SkillPriorSAC": "algorithms.skill_prior_sac",
     "SkillVecEnv": "skills.vec_env",
+    "Skills": "skills.base",
     "load_minari": "demonstrations.minari",
     "make_skill_vec_env": "skills.vec_env",
     "preset": "experiments.presets",
@@ -51,6 +55,7 @@ __all__ = [
     "Episode",
     "FinishedEpisode",
     "Preset",
+    "PrimitiveActions",
     "SimplError",
     "SkillActionWrapper",
     "SkillExtractor",
@@ -58,6 +63,7 @@ __all__ = [
     "SkillPriorPEARL",
     "SkillPriorSAC",
     "SkillVecEnv",
+    "Skills",
     "__version__",
     "load_minari",
     "make_skill_vec_env",

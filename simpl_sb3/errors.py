@@ -1,10 +1,11 @@
 """Every error of the library: each names what was given and what was expected, and is a child of ``SimplError``."""
 
-from simpl_envs.errors import DemonstrationError, SimplError, TaskError
+from simpl_envs.errors import DemonstrationError, DrawingError, SimplError, TaskError
 
 __all__ = [
     "DatasetError",
     "DemonstrationError",
+    "DrawingError",
     "EnvironmentSpecError",
     "ModelFileError",
     "ResultsError",

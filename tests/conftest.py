@@ -1,9 +1,8 @@
-"""Every test process: one thread, no screen, no network, datasets in a folder of its own."""
+"""Every test process: one thread, no network, datasets in a folder of its own."""
 
 import ipaddress
 import os
 import socket
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,11 +11,9 @@ import pytest
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Settings that must stand before torch, MuJoCo and matplotlib are imported by a test module."""
+    """Settings that must stand before torch and matplotlib are imported by a test module."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("MPLBACKEND", "Agg")
-    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        os.environ.setdefault("MUJOCO_GL", "egl")
 
     import torch as th
 

@@ -23,6 +23,7 @@ def tiny_skills(observation_space: Box = OBSERVATIONS, action_space: Box = ACTIO
     """A frozen skill model with random weights; ``seed`` chooses them."""
     seed = arguments.pop("seed", 0)
     sizes = {"encoder_hidden": (8,), "decoder_hidden": (8,), "prior_hidden": (8,)}
+    sizes |= {"norm": "none", "prior_temperature": 1.0}
     with th.random.fork_rng():
         th.manual_seed(seed)
         model = SkillModel(

@@ -72,6 +72,9 @@ def test_extraction_goes_on_from_its_checkpoint_to_the_same_skills() -> None:
         norm="layer",
         prior_temperature=0.5,
         batch_size=64,
+        min_observation_std=1e-6,  # these three were that revision's defaults
+        kl_weight=1e-2,
+        learning_rate=2e-3,
     )
     assert extractor.restore(BEFORE / "maze" / "checkpoint_00000100.pt") == 100
     learned = extractor.learn(200).state_dict()

@@ -10,15 +10,15 @@ Importing this package registers its environments with Gymnasium; it imports nei
     envs = gym.make_vec("SimplMaze-v0", num_envs=64)
 """
 
-import os
-import sys
 from typing import Any
 
 import gymnasium as gym
 
-from simpl_envs.errors import DemonstrationError, SimplError, TaskError
+from simpl_envs.errors import DemonstrationError, DrawingError, SimplError, TaskError
+from simpl_envs.kitchen.tasks import KITCHEN_TASK_SETS, SubtaskSequence
 from simpl_envs.maze.layout import PUBLISHED_LAYOUT, MazeLayout, random_goals, random_layout
-from simpl_envs.tasks import KITCHEN_TASK_SETS, MAZE_TASK_SETS, GoalTask, SubtaskSequence, Task
+from simpl_envs.maze.tasks import MAZE_TASK_SETS, GoalTask
+from simpl_envs.tasks import Task
 
 __all__ = [
     "ENVIRONMENTS",
@@ -26,6 +26,7 @@ __all__ = [
     "MAZE_TASK_SETS",
     "PUBLISHED_LAYOUT",
     "DemonstrationError",
+    "DrawingError",
     "GoalTask",
     "MazeLayout",
     "SimplError",
@@ -59,12 +60,4 @@ def register_environments() -> None:
             gym.register(environment_id, **arguments)
 
 
-def _render_without_display() -> None:
-    """Let MuJoCo render off screen where there is no display. It reads this once, when it is imported."""
-    displays = ("MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY")
-    if sys.platform == "linux" and not any(os.environ.get(name) for name in displays):
-        os.environ["MUJOCO_GL"] = "egl"
-
-
-_render_without_display()
 register_environments()

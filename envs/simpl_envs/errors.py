@@ -11,3 +11,7 @@ class TaskError(SimplError, ValueError):
 
 class DemonstrationError(SimplError, ValueError):
     """Demonstrations that cannot be made: arguments outside their range, or failure after failure."""
+
+
+class DrawingError(SimplError, RuntimeError):
+    """A picture that cannot be drawn on this machine; everything but the picture works."""

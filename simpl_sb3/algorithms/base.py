@@ -209,9 +209,10 @@ class SkillAlgorithm(BaseAlgorithm):
             )
         self.observation_space = wrapped.observation_space  # its bounds may differ from the demonstrations'
         super().set_env(wrapped, force_reset)
+        self._prepare_env(wrapped)
 
-    def _give_task(self, env: VecEnv) -> None:
-        """Give an environment that the model is about to use what belongs to the model; here nothing."""
+    def _prepare_env(self, env: VecEnv) -> None:
+        """What an environment needs that this model is given, beside being checked."""
 
     # ------------------------------------------------------------ learning
 

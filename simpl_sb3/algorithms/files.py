@@ -136,7 +136,7 @@ def load(
         model._check_env(wrapped)
         model.env, model.n_envs, model.observation_space = wrapped, wrapped.num_envs, wrapped.observation_space
         model._vec_normalize_env = unwrap_vec_normalize(wrapped)
-        model._give_task(wrapped)
+        model._prepare_env(wrapped)
     try:
         model._setup_model()
     except MemoryError as error:
@@ -161,6 +161,7 @@ def _take_data(model: "SkillAlgorithm", data: dict[str, Any], tensors: Any, path
     _check_tensors(described, tensors, path)
     model.skills = Skills.from_settings(data["skills"])
     model.skills.load_state_dict(dict(_frozen(tensors)))
+    model.skills.check_buffers()
     model.skills.to(model.device).freeze()
     model.observation_space, model.action_space = _spaces(model.skills, bound)
 

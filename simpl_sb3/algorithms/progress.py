@@ -8,7 +8,7 @@ from tqdm import TqdmExperimentalWarning
 
 
 class SkillProgressBar(BaseCallback):
-    """Skills lived of all, as ``learn`` counts them and never beyond; the description names the updates while they run."""
+    """Skills lived of those asked for, never more; the description names the updates while they run."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
+from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.algorithms.base import SkillAlgorithm
@@ -169,16 +169,8 @@ class SkillPriorSAC(SkillAlgorithm):
     def _load_extra_state(self, data: dict[str, Any]) -> None:
         self.task_name = None if data.get("task") is None else str(data["task"])
 
-    def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
-        """
-        As in SB3. An adapted agent gives the environment its task, or warns where the environment does not know it.
-        """
-        wrapped = self._wrap_env(env, self.verbose)
-        super().set_env(wrapped, force_reset)
-        self._give_task(wrapped)
-
-    def _give_task(self, env: VecEnv) -> None:
-        """The task that an adapted agent adapted to; a warning where the environment does not know it."""
+    def _prepare_env(self, env: VecEnv) -> None:
+        """An adapted agent gives the environment its task, or warns where the environment does not know it."""
         if self.task_name is None:
             return
         task = self.task

@@ -237,13 +237,13 @@ def write_minari(
     :param observation_key: which part of the environment's Dict observations the episodes hold; the dataset remembers
         it, and so do skills that are extracted from it
     :param overwrite: replace an existing dataset, once the new one is complete
-    :param settings: how the episodes were made, JSON-able; :func:`read_settings` gives it back. ``"env"`` is the id of
-        the environment, with which skills that are extracted from the dataset are used
+    :param settings: settings of the program that made the episodes, JSON-able; :func:`read_settings` returns them.
+        ``"env"`` is the environment's id; skills that are extracted from the dataset remember it
     :param description: text for people
-    :param algorithm_name: what produced the actions
+    :param algorithm_name: name of the controller that acted
     :param author: as Minari asks for it
     :param code_permalink: as Minari asks for it
-    :param n_episodes: how many to expect, for the progress bar
+    :param n_episodes: expected number of episodes, for the progress bar
     :param progress_bar: show one
     :return: the dataset's folder
     :raises DatasetError: for an id that is taken, spaces or episodes that do not fit, or no episode at all

@@ -256,7 +256,7 @@ def check_space(dataset_id: str, name: str, space: gym.Space[Any]) -> gym.spaces
     """
     :param dataset_id: for the message
     :param name: "observation" or "action"
-    :param space: what should be a one-dimensional Box, bounded if it is of actions
+    :param space: the space to check: a one-dimensional Box is expected, bounded if it is of actions
     :return: the same space
     :raises DatasetError: when it is not
     """

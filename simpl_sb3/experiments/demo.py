@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.experiments.adapting import last_success
-from simpl_sb3.experiments.filming import check_camera, film_beside
+from simpl_sb3.experiments.filming import film_beside, has_camera
 from simpl_sb3.experiments.presets import PRETRAINED
 from simpl_sb3.experiments.reporting import known_facts
 from simpl_sb3.experiments.run_folder import check_writable
@@ -64,7 +64,7 @@ def demo(
     methods = [METHODS["simpl"], *([METHODS["spirl"]] if spirl else [])]
     # all settings are checked before half an hour of training
     stages = [_adaptation(experiment, method, sources, output, number, seed) for method in methods]
-    filmed = experiment.domain.film_demo and _has_camera(experiment.domain.env_id)
+    filmed = experiment.domain.film_demo and has_camera(experiment.domain.env_id)
     if from_scratch:
         _train(experiment, output / "trained", seed, options)
     else:
@@ -137,15 +137,6 @@ def _report(
     )
     tqdm.write((folder / "table.txt").read_text(encoding="utf-8"))
     return page
-
-
-def _has_camera(env_id: str) -> bool:
-    try:
-        check_camera(env_id)
-    except SettingsError as error:
-        tqdm.write(f"No film: {error}")
-        return False
-    return True
 
 
 def _check_trained(files: Sequence[Path]) -> None:

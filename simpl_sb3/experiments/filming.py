@@ -11,7 +11,7 @@ import torch as th
 from tqdm import tqdm
 
 from simpl_sb3.domains import Domain, find_domain
-from simpl_sb3.errors import SettingsError
+from simpl_sb3.errors import SettingsError, SimplError
 from simpl_sb3.experiments.recorder import Adapted
 from simpl_sb3.report.checklist import Checklist
 from simpl_sb3.report.film import Film, draw_film, write_film
@@ -20,7 +20,7 @@ from simpl_sb3.results.rows import EpisodeRow, read_results
 from simpl_sb3.results.traces import Completions
 from simpl_sb3.skills.wrapper import SkillActionWrapper
 
-__all__ = ["check_camera", "film_beside", "film_best", "most_successful", "take_episode"]
+__all__ = ["check_camera", "film_beside", "film_best", "has_camera", "most_successful", "take_episode"]
 
 LAST = 10  # episodes by which agents are compared
 TAKES = 10  # episodes that the chosen agent has to succeed in one
@@ -70,10 +70,19 @@ def check_camera(env_id: str) -> None:
             env.reset()
             env.render()
     except Exception as error:
-        raise SettingsError(
-            f"{env_id} cannot be drawn here ({type(error).__name__}: {error}): install EGL (Debian: libegl1), set "
-            "MUJOCO_GL to what there is, or leave out the film."
-        ) from error
+        known = isinstance(error, SimplError)  # it says itself what to install
+        flaw = f": {error}" if known else f" cannot be drawn here ({type(error).__name__}: {error})."
+        raise SettingsError(f"{env_id}{flaw}") from error
+
+
+def has_camera(env_id: str) -> bool:
+    """Whether an environment can draw itself here; if not, one line says that there is no film, and why."""
+    try:
+        check_camera(env_id)
+    except SettingsError as error:
+        tqdm.write(f"No film: {error}")
+        return False
+    return True
 
 
 def film_best(

@@ -267,13 +267,14 @@ class Adapt(WithDomain, WithMethod, WithEnv, WithSettings, WithOverwrite, WithSe
             settings=given,
             env=parse_pairs("--env", self.env),
         )
-        if self.film:
-            from simpl_sb3.experiments.filming import check_camera
+        filmed = self.film
+        if filmed:
+            from simpl_sb3.experiments.filming import has_camera
 
-            check_camera(experiment.domain.env_id)
+            filmed = has_camera(experiment.domain.env_id)
         agents = run_stage(stage, run_options(self))
         say_results(self.output)
-        if self.film:
+        if filmed:
             from simpl_sb3.experiments.filming import film_beside
 
             film = film_beside(

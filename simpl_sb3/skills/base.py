@@ -262,13 +262,17 @@ class Skills(nn.Module, ABC):
             if metadata.get("sha256", content_hash(tensors)) != content_hash(tensors):
                 raise ModelFileError("its numbers are not those that were saved (SHA-256)")
             skills.load_state_dict(tensors, assign=True)
-            skills._check_buffers()
+            skills.check_buffers()
         except (KeyError, ValueError, RuntimeError, RecursionError) as error:
             raise ModelFileError(f"{path} does not fit its own settings: {error}") from error
         return skills.to(get_device(device)).freeze()
 
-    def _check_buffers(self) -> None:
-        """Check the statistics of a file."""
+    def check_buffers(self) -> None:
+        """
+        Check statistics and scales, as after tensors of a file were taken.
+
+        :raises ModelFileError: for standard deviations that cannot be divided by, or scales of another action space
+        """
         low, high = (th.as_tensor(bound).float() for bound in (self.action_space.low, self.action_space.high))
         if self.observation_std.min() < SMALLEST_STD:
             raise ModelFileError(f"its observation_std holds numbers below {SMALLEST_STD:g}")

@@ -22,13 +22,14 @@ from simpl_sb3.settings import plain_value, takes, unknown_names
 from simpl_sb3.skills.model import SkillModel, SkillOutputs
 from simpl_sb3.skills.settings import ExtractionSettings, SkillModelSettings
 from simpl_sb3.skills.tensor_files import check_optimizer_state, check_tensors, content_hash
+from simpl_sb3.threads import largest_layer, small_products
 
 __all__ = ["SkillExtractor", "SkillLosses"]
 
 CHECKPOINT_NAME = "checkpoint_{:08d}.pt"
 N_METRIC_WINDOWS = 2048
 OPTIMIZERS: dict[str, Callable[..., th.optim.Optimizer]] = {"adam": th.optim.Adam, "radam": th.optim.RAdam}
-PROVENANCE = {"kind", "dataset_id", "env_id"}  # of a model's settings: what says nothing of its sizes
+PROVENANCE = {"kind", "dataset_id", "env_id"}  # settings of a model that do not change its networks
 
 
 class SkillLosses(NamedTuple):
@@ -173,10 +174,12 @@ class SkillExtractor:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         windows = self.train_data.sample_windows(self.extraction.batch_size, self.model.horizon, self.rng)
-        losses = self.losses(windows, self.noise)
-        self.optimizer.zero_grad()
-        losses.loss.backward()
-        self.optimizer.step()
+        rows = self.extraction.batch_size * self.model.horizon
+        with small_products(rows * largest_layer(self.model)):
+            losses = self.losses(windows, self.noise)
+            self.optimizer.zero_grad()
+            losses.loss.backward()
+            self.optimizer.step()
         self.n_updates += 1
         return tuple(loss.detach() for loss in losses)
 
@@ -218,7 +221,7 @@ class SkillExtractor:
         Metrics in evaluation mode on windows that are the same at every call.
 
         :param data: demonstrations as long as the horizon
-        :param n_windows: how many windows to draw
+        :param n_windows: number of windows to draw
         :return: ``loss``, ``action_mse``, ``kl``, ``prior_kl``, ``prior_action_mse``
         """
         windows = data.sample_windows(n_windows, self.model.horizon, np.random.default_rng(0))

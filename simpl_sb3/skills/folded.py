@@ -1,5 +1,6 @@
 """
-The low-level policy in numpy, for every env step: what a model has to compute once is folded into its weights.
+The low-level policy in numpy, for every env step. Constant operations (standardisation, batch normalisation, scaling
+of actions) are folded into the weights.
 
 A folded policy is frozen: it does not follow later changes of the model that it was made from.
 """

@@ -60,8 +60,8 @@ class ExtractionSettings(Settings):
     :param kl_weight: beta, weight of KL(posterior || N(0, I)) against the actions' log likelihood summed over H and A
     :param batch_size: B, windows per update
     :param learning_rate: learning rate of the first update
-    :param learning_rate_decay: how the learning rate falls to 0 at the last update: "linear" or "cosine"; "none" keeps
-        it
+    :param learning_rate_decay: curve on which the learning rate falls to 0 at the last update: "linear" or "cosine";
+        "none" for a constant rate
     :param optimizer: "adam" or "radam"
     :param validation_fraction: share of the episodes set aside for ``validation/`` metrics; 0 for none
     """

@@ -19,6 +19,7 @@ from simpl_sb3.skills.base import Skills
 from simpl_sb3.skills.checks import check_infos, check_numbers
 from simpl_sb3.skills.fit import check_fit, skill_action_space
 from simpl_sb3.skills.held_envs import HeldEnvs, HeldVectorEnv, call_envs, get_attr_of, info_of, set_attr_of
+from simpl_sb3.threads import small_products
 
 __all__ = ["SkillVecEnv", "make_skill_vec_env"]
 
@@ -117,6 +118,7 @@ class SkillVecEnv(VecEnv):
     def step_async(self, actions: np.ndarray) -> None:
         self._actions = np.asarray(actions, np.float32)
 
+    @small_products()
     def step_wait(self) -> VecEnvStepReturn:
         running = self._active.copy()
         rewards, steps = np.zeros(self.num_envs), np.zeros(self.num_envs, int)
@@ -191,7 +193,7 @@ class SkillVecEnv(VecEnv):
         set_attr_of(self.envs, list(self._get_indices(indices)), attr_name, value)
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: VecEnvIndices = None) -> list[bool]:
-        """``Monitor`` counts as a wrapper: what it would write into the infos is there."""
+        """True for ``Monitor``: the infos hold what it would write. False for every other wrapper."""
         return [wrapper_class is Monitor] * len(list(self._get_indices(indices)))
 
     def get_images(self) -> Sequence[np.ndarray | None]:

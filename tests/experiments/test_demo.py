@@ -10,7 +10,7 @@ from videos_for_tests import decode
 
 from simpl_envs import KITCHEN_TASK_SETS
 from simpl_sb3 import PRETRAINED, SimplError, SkillPriorPEARL, make_skill_vec_env, preset
-from simpl_sb3.errors import SettingsError
+from simpl_sb3.errors import DrawingError
 from simpl_sb3.experiments import demo
 from simpl_sb3.results.rows import read_results
 from simpl_sb3.results.traces import read_completions
@@ -120,7 +120,7 @@ def test_the_kitchen_ends_with_a_film(tmp_path: Path, capsys: pytest.CaptureFixt
         completions, _ = read_completions(output / f"{method}.npz")
         assert [row.env_steps for row in file.rows] == [KITCHEN_STEPS, 2 * KITCHEN_STEPS]
         assert [(row.task, row.episode) for row in file.rows] == [(one.task, one.episode) for one in completions]
-        assert [row.episode_return for row in file.rows] == [(one.paid > 0).sum() for one in completions]
+        assert [row.episode_return for row in file.rows] == [(kept.rewarded > 0).sum() for kept in completions]
         assert list((output / "report" / "figures").glob(f"order-*-{method}-demo.png"))
 
 
@@ -128,12 +128,12 @@ def test_the_kitchen_ends_with_a_film(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_without_a_camera_there_is_no_film(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def check_camera(env_id: str) -> None:
-        raise SettingsError(f"{env_id} cannot be drawn here.")
+    def draw(*_: object) -> None:
+        raise DrawingError("MuJoCo cannot draw here. Install EGL.")
 
-    monkeypatch.setattr(demo, "check_camera", check_camera)
+    monkeypatch.setattr("simpl_envs.kitchen.env.SimplKitchenEnv.render", draw)
     demo.demo("kitchen", output=tmp_path / "demo", n_episodes=2, spirl=False, device="cpu")
-    assert "No film: SimplKitchen-v0 cannot be drawn here." in capsys.readouterr().out
+    assert "No film: SimplKitchen-v0: MuJoCo cannot draw here. Install EGL.\n" in capsys.readouterr().out
     check_pictures(tmp_path / "demo")
     assert not list(tmp_path.rglob("*.mp4"))
 

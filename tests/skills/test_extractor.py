@@ -1,6 +1,7 @@
 """SkillExtractor: extraction learns, is seeded and resumes to the bit, and says what is wrong with its input."""
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import torch as th
 from torch import nn
 
 from simpl_sb3.demonstrations.windows import DemonstrationDataset, Episode
-from simpl_sb3.errors import DatasetError, ModelFileError, SettingsError, SimplError
+from simpl_sb3.errors import DatasetError, ModelFileError, SettingsError, SimplError, SkillMismatchError
 from simpl_sb3.skills.extractor import SkillExtractor
+from simpl_sb3.skills.fit import check_fit
+from simpl_sb3.skills.model import SkillModel
 
 SMALL: dict[str, Any] = {
     "horizon": 5,
@@ -166,3 +169,17 @@ def test_progress_bar_and_printing(capsys: pytest.CaptureFixture[str]) -> None:
     captured = capsys.readouterr()
     assert "2/2" in captured.err
     assert "action_mse" in captured.out
+
+
+def test_skills_remember_the_environment_and_the_dataset_they_come_from(tmp_path: Path) -> None:
+    """So that skills of one maze are not taken into another whose numbers have the same shapes."""
+    shown = replace(reach_dataset(), id="own/reach-v0", env_id="Reach-v0")
+    SkillExtractor(shown, **SMALL, seed=0).learn(1).save(tmp_path / "skills.safetensors")
+    skills = SkillModel.load(tmp_path / "skills.safetensors")
+    assert (skills.env_id, skills.dataset_id) == ("Reach-v0", "own/reach-v0")
+    spaces = skills.observation_space, skills.action_space
+    check_fit(skills, *spaces, env_id="Reach-v0")
+    check_fit(skills, *spaces)
+    with pytest.raises(SkillMismatchError, match=r"demonstrations of Reach-v0 \(dataset own/reach-v0\)"):
+        check_fit(skills, *spaces, env_id="SimplMaze-v0")
+    check_fit(skills, *spaces, env_id="SimplMaze-v0", check_env=False)

@@ -98,16 +98,16 @@ def test_a_seed_that_is_none(seed: Any) -> None:
 
 
 def test_the_extractor_says_everything_that_it_uses() -> None:
-    extractor = SkillExtractor(
-        dataset("Line-v0"), **SMALL, seed=7, kl_weight=0.5, batch_size=128, learning_rate=2e-3, device="cpu"
-    )
+    extractor = SkillExtractor(dataset("Line-v0"), **SMALL, seed=7, kl_weight=0.5, device="cpu")
     settings = extractor.settings
     assert set(settings) == {
         *SkillModelSettings.names(),
         *ExtractionSettings.names(),
         *("seed", "device", "observation_key", "dataset_id", "env_id"),
     }
-    assert (settings["kl_weight"], settings["batch_size"], settings["learning_rate"]) == (0.5, 128, 2e-3)
+    defaults = ExtractionSettings()
+    assert settings["kl_weight"] == 0.5
+    assert (settings["batch_size"], settings["learning_rate"]) == (defaults.batch_size, defaults.learning_rate)
     assert (settings["seed"], settings["dataset_id"], settings["env_id"]) == (7, "own/line-v0", "Line-v0")
 
 

@@ -9,12 +9,11 @@ import math
 import os
 from typing import Any
 
-import mujoco
 import numpy as np
 import numpy.typing as npt
-from mujoco.rollout import Rollout
 
 from simpl_envs.maze.layout import BODY_ORIGIN, MazeLayout
+from simpl_envs.simulator import Rollout, mujoco
 
 __all__ = ["MAX_SPEED", "START_NOISE", "MazeSimulator", "maze_xml"]
 
