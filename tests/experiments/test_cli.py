@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from kitchen_data_for_tests import MINARI_ID, d4rl_arrays, write_hdf5, write_minari_kitchen
 
+import simpl_sb3
 from simpl_envs import KITCHEN_TASK_SETS
 from simpl_envs.tasks import completed_subtasks
-import simpl_sb3
 from simpl_sb3 import PRETRAINED, AdaptationSettings, SkillModel, SkillPriorPEARL, load_minari
 from simpl_sb3.algorithms.settings import MetaTrainingSettings
 from simpl_sb3.experiments.cli import main
