@@ -308,7 +308,7 @@ def _form(
     verb: type[Verb], records: Sequence[Settings], defaults: Mapping[str, Any], unused: Sequence[str]
 ) -> type[Any]:
     """The verb's class with defaults as they were chosen, and one field per settings record."""
-    hints = get_type_hints(verb, include_extras=True)
+    hints: dict[str, Any] = get_type_hints(verb, include_extras=True)
     own = []
     for part in fields(verb):
         default = defaults.get(part.name, part.default)
@@ -316,7 +316,7 @@ def _form(
         if part.name in verb.flag_names:
             kind = Annotated[kind, tyro.conf.arg(name=verb.flag_names[part.name])]
         if part.name in verb.positional:
-            kind = tyro.conf.Positional[kind]
+            kind = Annotated[kind, tyro.conf.Positional]
         if default is dataclasses.MISSING:
             own.append((part.name, kind, field(metadata=dict(part.metadata))))
         else:
@@ -338,7 +338,7 @@ def field_of_record(record: Settings) -> str:
 def _without(record: type[Settings], unused: Sequence[str]) -> type[Settings]:
     """The same class, with some settings hidden from the help."""
     hidden = [
-        (part.name, tyro.conf.Suppress[part.type], field(default=part.default, metadata=dict(part.metadata)))
+        (part.name, Annotated[part.type, tyro.conf.Suppress], field(default=part.default, metadata=dict(part.metadata)))
         for part in fields(record)
         if part.name in unused
     ]
