@@ -29,6 +29,7 @@ from simpl_sb3.errors import SettingsError
 from simpl_sb3.experience.buffer import TaskBatch
 from simpl_sb3.numerics import matmul_precision
 from simpl_sb3.skills.base import Skills
+from simpl_sb3.threads import small_products
 
 Gaussian = tuple[th.Tensor, th.Tensor]  # mean and standard deviation
 
@@ -164,6 +165,7 @@ class SkillActorCritic(BasePolicy):
     # ------------------------------------------------------------ the one way to act
 
     @th.no_grad()
+    @small_products()
     @matmul_precision("highest")
     def act(self, observations: np.ndarray, e: th.Tensor | None = None, deterministic: bool = False) -> np.ndarray:
         """
@@ -188,12 +190,15 @@ class SkillActorCritic(BasePolicy):
 
         :raises SettingsError: for another shape than (O,) or (B, O)
         """
-        given = np.asarray(observation.cpu() if isinstance(observation, th.Tensor) else observation, np.float32)
-        if given.ndim not in (1, 2) or given.shape[-1] != self.observation_dim:
-            raise SettingsError(
-                f"The observation has shape {given.shape}: expected ({self.observation_dim},) or "
-                f"(n_envs, {self.observation_dim})."
-            )
+        expected = f"expected ({self.observation_dim},) or (n_envs, {self.observation_dim})"
+        try:
+            given = np.asarray(observation.cpu() if isinstance(observation, th.Tensor) else observation, np.float32)
+        except (TypeError, ValueError):
+            raise SettingsError(f"The observation is a {type(observation).__name__}: {expected} of numbers.") from None
+        if given.ndim not in (1, 2) or given.shape[-1] != self.observation_dim or not len(given):
+            raise SettingsError(f"The observation has shape {given.shape}: {expected}.")
+        if given.size % (self.n_agents * self.observation_dim):
+            raise SettingsError(f"Observations of shape {given.shape} for {self.n_agents} agents: expected as many.")
         return given.reshape(-1, self.observation_dim), given.ndim == 2
 
     def save(self, path: str) -> NoReturn:
@@ -356,6 +361,7 @@ class SkillPriorPEARLPolicy(SkillActorCritic):
         return self.task_encoder(rows)
 
     @th.no_grad()
+    @small_products()
     @matmul_precision("highest")
     def infer(self, context: th.Tensor) -> Gaussian:
         """As :meth:`encode`, without gradients and in float32: what a context says about its task."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from simpl_envs import KITCHEN_TASK_SETS, SubtaskSequence
-from simpl_envs.tasks import SUBTASKS
+from simpl_envs.kitchen.tasks import SUBTASKS
 from simpl_sb3.demonstrations.windows import Episode
 from simpl_sb3.domains.record import Converter, Demonstrator, Domain, Traces
 from simpl_sb3.errors import SettingsError

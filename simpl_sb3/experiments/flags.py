@@ -303,12 +303,14 @@ def parse_pairs(flag: str, pairs: Sequence[str]) -> dict[str, Any]:
 
 # ------------------------------------------------------------ tyro
 
+MARKERS: Any = tyro.conf  # a type checker takes its markers for types, and these are made at run time
+
 
 def _form(
     verb: type[Verb], records: Sequence[Settings], defaults: Mapping[str, Any], unused: Sequence[str]
 ) -> type[Any]:
     """The verb's class with defaults as they were chosen, and one field per settings record."""
-    hints: dict[str, Any] = get_type_hints(verb, include_extras=True)
+    hints = get_type_hints(verb, include_extras=True)
     own = []
     for part in fields(verb):
         default = defaults.get(part.name, part.default)
@@ -316,7 +318,7 @@ def _form(
         if part.name in verb.flag_names:
             kind = Annotated[kind, tyro.conf.arg(name=verb.flag_names[part.name])]
         if part.name in verb.positional:
-            kind = Annotated[kind, tyro.conf.Positional]
+            kind = MARKERS.Positional[kind]
         if default is dataclasses.MISSING:
             own.append((part.name, kind, field(metadata=dict(part.metadata))))
         else:
@@ -338,7 +340,7 @@ def field_of_record(record: Settings) -> str:
 def _without(record: type[Settings], unused: Sequence[str]) -> type[Settings]:
     """The same class, with some settings hidden from the help."""
     hidden = [
-        (part.name, Annotated[part.type, tyro.conf.Suppress], field(default=part.default, metadata=dict(part.metadata)))
+        (part.name, MARKERS.Suppress[part.type], field(default=part.default, metadata=dict(part.metadata)))
         for part in fields(record)
         if part.name in unused
     ]

@@ -1,7 +1,7 @@
 """The stages at work: where library, environments and disk meet; all is checked before something is written."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from simpl_sb3.errors import SettingsError
 from simpl_sb3.experiments.run_folder import RunFolder
 from simpl_sb3.experiments.stage import RunOptions, Stage, json_value
 from simpl_sb3.methods import ARTEFACTS, find_method
-from simpl_sb3.methods.record import MakeEnv
 from simpl_sb3.skills.extractor import SkillExtractor
 from simpl_sb3.skills.vec_env import make_skill_vec_env
 
@@ -203,7 +202,9 @@ class BorderCheckpoints(BaseCallback):
         return True
 
 
-def training_env(domain: Domain, tasks: tuple[Any, ...], seed: int, env_settings: Mapping[str, Any]) -> MakeEnv:
+def training_env(
+    domain: Domain, tasks: tuple[Any, ...], seed: int, env_settings: Mapping[str, Any]
+) -> Callable[[Any, int], Any]:
     """
     What makes the environments of meta-training: (skills, number) -> vec env with these training tasks.
 

@@ -12,7 +12,7 @@ from kitchen_data_for_tests import MINARI_ID, d4rl_arrays, write_hdf5, write_min
 
 import simpl_sb3
 from simpl_envs import KITCHEN_TASK_SETS
-from simpl_envs.tasks import completed_subtasks
+from simpl_envs.kitchen.tasks import completed_subtasks
 from simpl_sb3 import PRETRAINED, AdaptationSettings, SkillModel, SkillPriorPEARL, load_minari
 from simpl_sb3.algorithms.settings import MetaTrainingSettings
 from simpl_sb3.experiments.cli import main
