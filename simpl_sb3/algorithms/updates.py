@@ -325,4 +325,3 @@ def check_like(name: str, value: Any, expected: th.Tensor) -> None:
         raise ModelFileError(f"{name} is {given}: expected a tensor {tuple(expected.shape)} of numbers.")
     if not bool(th.isfinite(value).all()):
         raise ModelFileError(f"{name} holds NaN or infinite numbers.")
-
