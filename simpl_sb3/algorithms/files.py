@@ -23,6 +23,7 @@ import stable_baselines3
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.utils import get_system_info
+from stable_baselines3.common.vec_env import unwrap_vec_normalize
 
 from simpl_sb3.algorithms.updates import check_like
 from simpl_sb3.errors import ModelFileError, SettingsError, SimplError
@@ -134,6 +135,7 @@ def load(
         wrapped = model._wrap_env(env, model.verbose)
         model._check_env(wrapped)
         model.env, model.n_envs, model.observation_space = wrapped, wrapped.num_envs, wrapped.observation_space
+        model._vec_normalize_env = unwrap_vec_normalize(wrapped)
         model._prepare_env(wrapped)
     try:
         model._setup_model()

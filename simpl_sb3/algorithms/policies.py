@@ -201,8 +201,11 @@ class SkillActorCritic(BasePolicy):
             raise SettingsError(f"Observations of shape {given.shape} for {self.n_agents} agents: expected as many.")
         return given.reshape(-1, self.observation_dim), given.ndim == 2
 
+    def forward(self, observation: th.Tensor, deterministic: bool = False) -> th.Tensor:
+        return self._predict(observation, deterministic)
+
     def save(self, path: str) -> NoReturn:
-        """Refused: SB3 would pickle the policy. Save the model."""
+        """Refused: SB3 would pickle the policy."""
         raise SettingsError("A policy is not saved alone: save the model, model.save(path), and load that.")
 
     @classmethod
@@ -257,9 +260,6 @@ class SkillPriorPolicy(SkillActorCritic):
         observations, _ = self._checked(observation)
         z = self.act(observations, self.latents(len(observations) // self.n_agents), deterministic)
         return th.as_tensor(z, device=self.device)
-
-    def forward(self, observation: th.Tensor, deterministic: bool = False) -> th.Tensor:
-        return self._predict(observation, deterministic)
 
     def by_agent(self, members: np.ndarray) -> Iterator[tuple[nn.Parameter, th.Tensor]]:
         """Every parameter that agents own, and the rows of its first dimension that belong to these agents."""
@@ -398,6 +398,3 @@ class SkillPriorPEARLPolicy(SkillActorCritic):
     def _predict(self, observation: th.Tensor, deterministic: bool = False) -> th.Tensor:  # type: ignore[override]
         z, _ = self.predict(np.asarray(observation.cpu()), deterministic=deterministic)
         return th.as_tensor(z, device=self.device)
-
-    def forward(self, observation: th.Tensor, deterministic: bool = False) -> th.Tensor:
-        return self._predict(observation, deterministic)
