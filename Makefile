@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test check format lint type clean
+.PHONY: help setup demo test plain check format lint type clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -31,6 +31,9 @@ demo: $(STAMP)  ## an agent adapts to unseen goals, from the trained artefacts t
 test: export OMP_NUM_THREADS = 1
 test: $(STAMP)  ## all tests that are not slow, two at a time
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+plain: $(STAMP)  ## the demo's short form without EGL, and beside a busy process
+	$(BIN)/python .ci/plain_machine.py
 
 check: $(STAMP)  ## format, lint, import rules and types; changes nothing
 	$(BIN)/ruff format --check .

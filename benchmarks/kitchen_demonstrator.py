@@ -13,7 +13,7 @@ from collections import defaultdict
 import numpy as np
 
 from simpl_envs.kitchen.demonstrator import KitchenDemonstration, demonstrate
-from simpl_envs.tasks import SUBTASKS
+from simpl_envs.kitchen.tasks import SUBTASKS
 
 LIMIT = 280
 

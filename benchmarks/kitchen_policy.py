@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from simpl_envs.tasks import KITCHEN_TASK_SETS
+from simpl_envs.kitchen.tasks import KITCHEN_TASK_SETS
 from simpl_sb3 import SkillPriorPEARL, make_skill_vec_env
 from simpl_sb3.experience.collector import FinishedEpisode
 from simpl_sb3.experiments.presets import preset

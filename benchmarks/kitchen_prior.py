@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch as th
 
-from simpl_envs.tasks import KITCHEN_TASK_SETS, SUBTASKS, SubtaskSequence, completed_subtasks
+from simpl_envs.kitchen.tasks import KITCHEN_TASK_SETS, SUBTASKS, SubtaskSequence, completed_subtasks
 from simpl_sb3 import SkillModel, make_skill_vec_env
 from simpl_sb3.experience.collector import EpisodeCollector, Job
 

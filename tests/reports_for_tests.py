@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from simpl_envs.tasks import KITCHEN_TASK_SETS, MAZE_TASK_SETS
+from simpl_envs.kitchen.tasks import KITCHEN_TASK_SETS
+from simpl_envs.maze.tasks import MAZE_TASK_SETS
 from simpl_sb3.results.rows import EpisodeRow
 
 MAZE, KITCHEN = "SimplMaze-v0", "SimplKitchen-v0"

@@ -15,8 +15,10 @@ from typing import Any
 import gymnasium as gym
 
 from simpl_envs.errors import DemonstrationError, DrawingError, SimplError, TaskError
+from simpl_envs.kitchen.tasks import KITCHEN_TASK_SETS, SubtaskSequence
 from simpl_envs.maze.layout import PUBLISHED_LAYOUT, MazeLayout, random_goals, random_layout
-from simpl_envs.tasks import KITCHEN_TASK_SETS, MAZE_TASK_SETS, GoalTask, SubtaskSequence, Task
+from simpl_envs.maze.tasks import MAZE_TASK_SETS, GoalTask
+from simpl_envs.tasks import Task
 
 __all__ = [
     "ENVIRONMENTS",

@@ -158,6 +158,45 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any], Generic[TaskType]):
 
     # Gymnasium
 
+    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """
+        As in Gymnasium's vector environments: a method's results, or an attribute, one per sub-environment. What all
+        share is the same for each; the task and the picture are each one's own.
+
+        :raises AttributeError: for a name that is not known here
+        """
+        if name == "task":
+            return self.tasks
+        value = getattr(self, name)
+        result = value(*args, **kwargs) if callable(value) else value
+        own = name == "render" and isinstance(result, tuple) and len(result) == self.num_envs
+        return result if own else (result,) * self.num_envs
+
+    def get_attr(self, name: str) -> tuple[Any, ...]:
+        """An attribute, one per sub-environment; see :meth:`call`."""
+        return self.call(name)
+
+    def set_attr(self, name: str, values: Any) -> None:
+        """
+        Set an attribute. Only tasks differ between sub-environments.
+
+        :param name: ``"task"``, or an attribute that all share
+        :param values: one value for all; or a list or tuple of N of them
+        :raises TaskError: a task that the environment cannot take; nothing is changed then
+        :raises ValueError: another number of values, or different values of an attribute that all share
+        """
+        each = list(values) if isinstance(values, list | tuple) else [values] * self.num_envs
+        if len(each) != self.num_envs:
+            raise ValueError(f"Expected one value of {name} or {self.num_envs}, got {len(each)}")
+        if name == "task":
+            checked = [self._check_task(task) for task in each]
+            for index, task in enumerate(checked):
+                self._set_checked_task(index, task)
+        elif any(value is not each[0] and value != each[0] for value in each):
+            raise ValueError(f"Expected one value of {name}, which all sub-environments share, got different ones")
+        else:
+            setattr(self, name, each[0])
+
     def set_active(self, active: BoolArray) -> None:
         """
         Leave sub-environments out of the coming steps, until they are active again: stepping them costs nothing,

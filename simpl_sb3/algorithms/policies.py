@@ -29,6 +29,7 @@ from simpl_sb3.errors import SettingsError
 from simpl_sb3.experience.buffer import TaskBatch
 from simpl_sb3.numerics import matmul_precision
 from simpl_sb3.skills.base import Skills
+from simpl_sb3.threads import small_products
 
 Gaussian = tuple[th.Tensor, th.Tensor]  # mean and standard deviation
 
@@ -164,6 +165,7 @@ class SkillActorCritic(BasePolicy):
     # ------------------------------------------------------------ the one way to act
 
     @th.no_grad()
+    @small_products()
     @matmul_precision("highest")
     def act(self, observations: np.ndarray, e: th.Tensor | None = None, deterministic: bool = False) -> np.ndarray:
         """
@@ -188,16 +190,22 @@ class SkillActorCritic(BasePolicy):
 
         :raises SettingsError: for another shape than (O,) or (B, O)
         """
-        given = np.asarray(observation.cpu() if isinstance(observation, th.Tensor) else observation, np.float32)
-        if given.ndim not in (1, 2) or given.shape[-1] != self.observation_dim:
-            raise SettingsError(
-                f"The observation has shape {given.shape}: expected ({self.observation_dim},) or "
-                f"(n_envs, {self.observation_dim})."
-            )
+        expected = f"expected ({self.observation_dim},) or (n_envs, {self.observation_dim})"
+        try:
+            given = np.asarray(observation.cpu() if isinstance(observation, th.Tensor) else observation, np.float32)
+        except (TypeError, ValueError):
+            raise SettingsError(f"The observation is a {type(observation).__name__}: {expected} of numbers.") from None
+        if given.ndim not in (1, 2) or given.shape[-1] != self.observation_dim or not len(given):
+            raise SettingsError(f"The observation has shape {given.shape}: {expected}.")
+        if given.size % (self.n_agents * self.observation_dim):
+            raise SettingsError(f"Observations of shape {given.shape} for {self.n_agents} agents: expected as many.")
         return given.reshape(-1, self.observation_dim), given.ndim == 2
 
+    def forward(self, observation: th.Tensor, deterministic: bool = False) -> th.Tensor:
+        return self._predict(observation, deterministic)
+
     def save(self, path: str) -> NoReturn:
-        """Refused: SB3 would pickle the policy. Save the model."""
+        """Refused: SB3 would pickle the policy."""
         raise SettingsError("A policy is not saved alone: save the model, model.save(path), and load that.")
 
     @classmethod
@@ -252,9 +260,6 @@ class SkillPriorPolicy(SkillActorCritic):
         observations, _ = self._checked(observation)
         z = self.act(observations, self.latents(len(observations) // self.n_agents), deterministic)
         return th.as_tensor(z, device=self.device)
-
-    def forward(self, observation: th.Tensor, deterministic: bool = False) -> th.Tensor:
-        return self._predict(observation, deterministic)
 
     def by_agent(self, members: np.ndarray) -> Iterator[tuple[nn.Parameter, th.Tensor]]:
         """Every parameter that agents own, and the rows of its first dimension that belong to these agents."""
@@ -356,6 +361,7 @@ class SkillPriorPEARLPolicy(SkillActorCritic):
         return self.task_encoder(rows)
 
     @th.no_grad()
+    @small_products()
     @matmul_precision("highest")
     def infer(self, context: th.Tensor) -> Gaussian:
         """As :meth:`encode`, without gradients and in float32: what a context says about its task."""
@@ -392,6 +398,3 @@ class SkillPriorPEARLPolicy(SkillActorCritic):
     def _predict(self, observation: th.Tensor, deterministic: bool = False) -> th.Tensor:  # type: ignore[override]
         z, _ = self.predict(np.asarray(observation.cpu()), deterministic=deterministic)
         return th.as_tensor(z, device=self.device)
-
-    def forward(self, observation: th.Tensor, deterministic: bool = False) -> th.Tensor:
-        return self._predict(observation, deterministic)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
+from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.algorithms.base import SkillAlgorithm
@@ -157,7 +157,7 @@ class SkillPriorSAC(SkillAlgorithm):
             )
             metrics.append(self.learner.update_agents(batch.as_one()))
         self._n_updates += gradient_steps
-        for name in metrics[0]:
+        for name in metrics[0] if metrics else ():
             self.logger.record(f"train/{name}", float(np.mean([values[name] for values in metrics])))
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
 
@@ -169,16 +169,10 @@ class SkillPriorSAC(SkillAlgorithm):
     def _load_extra_state(self, data: dict[str, Any]) -> None:
         self.task_name = None if data.get("task") is None else str(data["task"])
 
-    def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
-        """
-        As in SB3. An adapted agent gives the environment its task, or warns where the environment does not know it.
-        """
-        wrapped = self._wrap_env(env, self.verbose)
-        super().set_env(wrapped, force_reset)
-        if self.task_name is not None:
-            self._give_task(wrapped)
-
-    def _give_task(self, env: VecEnv) -> None:
+    def _prepare_env(self, env: VecEnv) -> None:
+        """An adapted agent gives the environment its task, or warns where the environment does not know it."""
+        if self.task_name is None:
+            return
         task = self.task
         if task is None:
             known = [task for name in ("test_tasks", "train_tasks") for task in _attribute(env, name)]

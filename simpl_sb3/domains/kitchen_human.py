@@ -19,6 +19,7 @@ import h5py
 import numpy as np
 from minari import MinariDataset
 
+from simpl_envs.kitchen.constants import GOAL_HALF, N_POSITIONS, N_ROBOT, POSITION_BOUND
 from simpl_sb3.demonstrations.minari import load_minari, open_minari, write_minari
 from simpl_sb3.demonstrations.windows import Episode
 from simpl_sb3.errors import DatasetError
@@ -33,15 +34,11 @@ __all__ = [
 ]
 
 CONVERTED_DATASET_ID = "simpl/kitchen-human-v0"
-N_POSITIONS, N_ACTIONS, N_UNCONVERTED = 30, 9, 59
+N_UNCONVERTED = 59
 MAX_STEPS = 280
 """Where runs without marked ends are split, env steps: D4RL's time limit."""
-GOAL = np.zeros(N_POSITIONS, dtype=np.float32)
-"""Second half of every observation of SimplKitchen, (30,): bottom burner, light, microwave, kettle."""
-GOAL[[11, 12, 17, 18, 22]] = (-0.88, -0.01, -0.69, -0.05, -0.75)
-GOAL[23:] = (-0.23, 0.75, 1.62, 0.99, 0.0, 0.0, -0.06)
-OBSERVATION_SPACE = gym.spaces.Box(-8.0, 8.0, (2 * N_POSITIONS,), np.float32)
-ACTION_SPACE = gym.spaces.Box(-1.0, 1.0, (N_ACTIONS,), np.float32)
+OBSERVATION_SPACE = gym.spaces.Box(-POSITION_BOUND, POSITION_BOUND, (2 * N_POSITIONS,), np.float32)
+ACTION_SPACE = gym.spaces.Box(-1.0, 1.0, (N_ROBOT,), np.float32)
 JOINT_RANGES = {11: (-1.57, 0.0), 15: (-1.57, 0.0), 17: (-0.7, 0.0), 19: (0.0, 0.44), 21: (0.0, 1.57), 22: (-2.1, 0.0)}
 """What the positions of knobs, light switch, slide, hinged door and microwave can be, rad (slide: m)."""
 SLACK = 0.15
@@ -75,6 +72,7 @@ def convert_kitchen_data(
     dataset_id: str = CONVERTED_DATASET_ID,
     *,
     max_steps: int = MAX_STEPS,
+    root: str | Path | None = None,
     overwrite: bool = False,
     progress_bar: bool = False,
 ) -> Path:
@@ -85,6 +83,7 @@ def convert_kitchen_data(
     :param source: as :func:`find_kitchen_data` takes or gives it
     :param dataset_id: of the new dataset
     :param max_steps: see :func:`read_d4rl_kitchen`
+    :param root: folder of Minari datasets to write to; Minari's own by default
     :param overwrite: replace an existing dataset
     :param progress_bar: show one
     :return: the new dataset's folder
@@ -100,6 +99,7 @@ def convert_kitchen_data(
         episodes,
         OBSERVATION_SPACE,
         ACTION_SPACE,
+        root=root,
         overwrite=overwrite,
         settings={"env": "SimplKitchen-v0", **origin},
         description="Human demonstrations in the Franka kitchen, in the observations of SimplKitchen-v0.",
@@ -170,7 +170,7 @@ def _read_hdf5(path: Path) -> dict[str, np.ndarray]:
     if len(set(lengths.values())) != 1 or not len(arrays["actions"]):
         raise DatasetError(f"{path}: its arrays have lengths {lengths}, expected equal ones above 0")
     rows = {key: arrays[key].shape[1:] for key in arrays}
-    expected = {"observations": (2 * N_POSITIONS,), "actions": (N_ACTIONS,), "terminals": (), "timeouts": ()}
+    expected = {"observations": (2 * N_POSITIONS,), "actions": (N_ROBOT,), "terminals": (), "timeouts": ()}
     if wrong := {key: shape for key, shape in rows.items() if shape != expected[key]}:
         raise DatasetError(f"{path}: rows of shapes {wrong}, expected { ({key: expected[key] for key in wrong}) }")
     return arrays
@@ -189,8 +189,8 @@ def read_minari_kitchen(dataset: str | MinariDataset) -> list[Episode]:
     key = "observation" if isinstance(opened.observation_space, gym.spaces.Dict) else None
     loaded = load_minari(opened, horizon=1, observation_key=key)
     shapes = loaded.observation_space.shape, loaded.action_space.shape
-    if shapes != ((N_UNCONVERTED,), (N_ACTIONS,)):
-        raise DatasetError(f"{loaded.id}: rows of shapes {shapes}, expected {((N_UNCONVERTED,), (N_ACTIONS,))}")
+    if shapes != ((N_UNCONVERTED,), (N_ROBOT,)):
+        raise DatasetError(f"{loaded.id}: rows of shapes {shapes}, expected {((N_UNCONVERTED,), (N_ROBOT,))}")
     episodes = []
     for index in range(loaded.n_episodes):
         episode = loaded.episode(index)
@@ -212,7 +212,7 @@ def refuse_unconverted_kitchen(dataset: MinariDataset, command: str) -> None:
     if isinstance(space, gym.spaces.Dict):
         space = space.spaces.get("observation")
     shapes = getattr(space, "shape", None), dataset.action_space.shape
-    if shapes == ((N_UNCONVERTED,), (N_ACTIONS,)):
+    if shapes == ((N_UNCONVERTED,), (N_ROBOT,)):
         raise DatasetError(
             f"{dataset.id}: observations of {N_UNCONVERTED} numbers, velocities among them; "
             f"expected the {2 * N_POSITIONS} of SimplKitchen-v0: "
@@ -245,4 +245,4 @@ def _checked(name: str, positions: np.ndarray, actions: np.ndarray) -> tuple[np.
 def _with_goal(positions: np.ndarray) -> np.ndarray:
     """(rows, 30) -> (rows, 60), inside the observation space."""
     bounded = np.clip(positions, OBSERVATION_SPACE.low[:N_POSITIONS], OBSERVATION_SPACE.high[:N_POSITIONS])
-    return np.concatenate([bounded, np.broadcast_to(GOAL, positions.shape)], axis=1)
+    return np.concatenate([bounded, np.broadcast_to(GOAL_HALF, positions.shape)], axis=1)

@@ -10,6 +10,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.errors import EnvironmentSpecError
 from simpl_sb3.experience.buffer import ROW_FIELDS, SkillEpisode
+from simpl_sb3.threads import small_products
 
 MAX_EPISODE_ENV_STEPS = 100_000
 
@@ -109,6 +110,7 @@ class EpisodeCollector:
         if set_active is not None:
             set_active(self.active)
 
+    @small_products()
     def step(self) -> SkillStep:
         """One skill in every environment that has a job; where its episode ends, the next job begins."""
         indices = np.flatnonzero(self.active)

@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UnicodeEncodeError as error:
         _fail(f"{error.object!a} is no UTF-8: expected text")
     except BrokenPipeError:  # whoever read the output has left
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         raise SystemExit(0) from None
     except (SimplError, OSError) as error:
         notes = " ".join(getattr(error, "__notes__", []))

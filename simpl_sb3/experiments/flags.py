@@ -35,6 +35,8 @@ __all__ = [
     "parse_pairs",
 ]
 
+FRAME = str.maketrans("│╭╰╮╯─|+", " " * 8)
+"""What tyro draws its boxes with, with and without Unicode."""
 Pairs = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE"), tyro.conf.UseAppendAction]
 
 
@@ -301,6 +303,8 @@ def parse_pairs(flag: str, pairs: Sequence[str]) -> dict[str, Any]:
 
 # ------------------------------------------------------------ tyro
 
+MARKERS: Any = tyro.conf  # a type checker takes its markers for types, and these are made at run time
+
 
 def _form(
     verb: type[Verb], records: Sequence[Settings], defaults: Mapping[str, Any], unused: Sequence[str]
@@ -314,7 +318,7 @@ def _form(
         if part.name in verb.flag_names:
             kind = Annotated[kind, tyro.conf.arg(name=verb.flag_names[part.name])]
         if part.name in verb.positional:
-            kind = tyro.conf.Positional[kind]
+            kind = MARKERS.Positional[kind]
         if default is dataclasses.MISSING:
             own.append((part.name, kind, field(metadata=dict(part.metadata))))
         else:
@@ -336,7 +340,7 @@ def field_of_record(record: Settings) -> str:
 def _without(record: type[Settings], unused: Sequence[str]) -> type[Settings]:
     """The same class, with some settings hidden from the help."""
     hidden = [
-        (part.name, tyro.conf.Suppress[part.type], field(default=part.default, metadata=dict(part.metadata)))
+        (part.name, MARKERS.Suppress[part.type], field(default=part.default, metadata=dict(part.metadata)))
         for part in fields(record)
         if part.name in unused
     ]
@@ -361,8 +365,8 @@ def _call_tyro(form: type[Any], program: str, words: Sequence[str], verb: type[V
 
 def _one_line(box: str, verb: type[Verb]) -> str:
     """What a box of tyro's says first, in the flags' names."""
-    lines = [line.strip("│╭╰╮╯─ \t") for line in re.split(r"│\s*─{5,}", box)[0].splitlines()]
-    text = " ".join(line for line in lines[1:] if line)
+    parts = [" ".join(part.translate(FRAME).split()) for part in re.split(r"[─-]{5,}", box)]
+    text = next((part for part in parts[1:] if part), "")  # the first is the box's title
     text = re.sub(r"^Error parsing (?:(--\S+: )|[\w-]+: )", lambda found: found[1] or "", text)
     text = re.sub(r"^(\w+) (is|has) ", lambda found: f"--{found[1].replace('_', '-')} {found[2]} ", text)
     return text or f"these flags are not understood: see simpl-sb3 {verb.__name__.lower()} --help"

@@ -202,7 +202,9 @@ class BorderCheckpoints(BaseCallback):
         return True
 
 
-def training_env(domain: Domain, tasks: tuple[Any, ...], seed: int, env_settings: Mapping[str, Any]) -> Callable:  # type: ignore[type-arg]
+def training_env(
+    domain: Domain, tasks: tuple[Any, ...], seed: int, env_settings: Mapping[str, Any]
+) -> Callable[[Any, int], Any]:
     """
     What makes the environments of meta-training: (skills, number) -> vec env with these training tasks.
 

@@ -173,7 +173,8 @@ def learning_curve(episodes: AgentEpisodes) -> Curve:
     The value at every N that all agents have, or at ``MAX_POINTS`` of them. At 16 to 19 and 21 to 24 there is none: the
     ten episodes would mix those that explore, 1 to 20, with those after.
     """
-    known = np.cumsum([0, *~np.isnan(episodes.values).any(axis=0)])  # [k]: among episodes 1 to k
+    complete = ~np.isnan(episodes.values).any(axis=0)
+    known = np.concatenate([[0], np.cumsum(complete)])  # [k]: among episodes 1 to k
     last = episodes.values.shape[1]
     inside = [n for n in range(5, last - 4) if n == 20 or not 16 <= n <= 24]
     windows = ((n, episodes_at(n)) for n in inside)

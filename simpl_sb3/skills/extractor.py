@@ -22,6 +22,7 @@ from simpl_sb3.settings import plain_value, takes, unknown_names
 from simpl_sb3.skills.model import SkillModel, SkillOutputs
 from simpl_sb3.skills.settings import ExtractionSettings, SkillModelSettings
 from simpl_sb3.skills.tensor_files import check_optimizer_state, check_tensors, content_hash
+from simpl_sb3.threads import largest_layer, small_products
 
 __all__ = ["SkillExtractor", "SkillLosses"]
 
@@ -173,10 +174,12 @@ class SkillExtractor:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         windows = self.train_data.sample_windows(self.extraction.batch_size, self.model.horizon, self.rng)
-        losses = self.losses(windows, self.noise)
-        self.optimizer.zero_grad()
-        losses.loss.backward()
-        self.optimizer.step()
+        rows = self.extraction.batch_size * self.model.horizon
+        with small_products(rows * largest_layer(self.model)):
+            losses = self.losses(windows, self.noise)
+            self.optimizer.zero_grad()
+            losses.loss.backward()
+            self.optimizer.step()
         self.n_updates += 1
         return tuple(loss.detach() for loss in losses)
 

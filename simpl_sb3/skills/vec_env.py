@@ -19,6 +19,7 @@ from simpl_sb3.skills.base import Skills
 from simpl_sb3.skills.checks import check_infos, check_numbers
 from simpl_sb3.skills.fit import check_fit, skill_action_space
 from simpl_sb3.skills.held_envs import HeldEnvs, HeldVectorEnv, call_envs, get_attr_of, info_of, set_attr_of
+from simpl_sb3.threads import small_products
 
 __all__ = ["SkillVecEnv", "make_skill_vec_env"]
 
@@ -117,6 +118,7 @@ class SkillVecEnv(VecEnv):
     def step_async(self, actions: np.ndarray) -> None:
         self._actions = np.asarray(actions, np.float32)
 
+    @small_products()
     def step_wait(self) -> VecEnvStepReturn:
         running = self._active.copy()
         rewards, steps = np.zeros(self.num_envs), np.zeros(self.num_envs, int)

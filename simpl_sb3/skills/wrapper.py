@@ -10,6 +10,7 @@ from simpl_sb3.errors import SettingsError
 from simpl_sb3.skills.base import SKILL_BOUND, Skills
 from simpl_sb3.skills.checks import check_numbers, checked_reset, checked_step
 from simpl_sb3.skills.fit import check_fit, skill_action_space
+from simpl_sb3.threads import small_products
 
 __all__ = ["SKILL_BOUND", "SkillActionWrapper", "skill_action_space"]
 
@@ -86,6 +87,7 @@ class SkillActionWrapper(gym.Wrapper[np.ndarray, np.ndarray, Any, np.ndarray], g
         check_numbers(observation[None], np.array([reward]), np.array([self._env_steps]), task)
         return observation
 
+    @small_products()
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         if self._observation is None:
             raise gym.error.ResetNeeded("Call reset before step.")

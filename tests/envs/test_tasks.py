@@ -11,7 +11,8 @@ import pytest
 
 import simpl_envs
 from simpl_envs.errors import TaskError
-from simpl_envs.tasks import MAZE_TASK_SETS, GoalTask, Task, goal_reached
+from simpl_envs.maze.tasks import MAZE_TASK_SETS, GoalTask, goal_reached
+from simpl_envs.tasks import Task
 
 
 def test_sizes_of_the_published_sets() -> None:
@@ -112,3 +113,27 @@ def test_registration_imports_no_simulator_and_mazes_no_torch() -> None:
         "assert not {'torch', 'stable_baselines3'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_former_places_still_work() -> None:
+    from simpl_envs import kitchen, maze, tasks
+    from simpl_envs.kitchen.constants import GOAL_HALF
+    from simpl_envs.kitchen.physics import GOAL_HALF as FORMER
+
+    for name in tasks._HOMES:
+        assert getattr(tasks, name) is not None
+    assert tasks.GoalTask is maze.tasks.GoalTask
+    assert tasks.SubtaskSequence is kitchen.tasks.SubtaskSequence
+    assert FORMER is GOAL_HALF
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        tasks.nonsense  # noqa: B018
+    from simpl_envs import maze_picture
+
+    with pytest.warns(DeprecationWarning, match=r"simpl_envs\.maze_picture\.draw_maze is deprecated"):
+        assert maze_picture.draw_maze is not None
+
+
+def test_the_parts_of_an_observation_need_no_simulator() -> None:
+    code = "import sys, simpl_envs.kitchen.constants; assert not {'mujoco', 'torch'} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from envs_for_tests import LineTask, numbered_episode
 
-from simpl_envs.tasks import SUBTASKS, GoalTask, SubtaskSequence
+from simpl_envs.kitchen.tasks import SUBTASKS, SubtaskSequence
+from simpl_envs.maze.tasks import GoalTask
 from simpl_sb3.domains import Domain
 from simpl_sb3.domains.maze import DOMAIN as MAZE
 from simpl_sb3.experience.collector import FinishedEpisode, Job

@@ -12,7 +12,7 @@ from matplotlib.colors import to_hex
 from PIL import Image
 from videos_for_tests import decode
 
-from simpl_envs.tasks import SUBTASKS, SubtaskSequence
+from simpl_envs.kitchen.tasks import SUBTASKS, SubtaskSequence
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.experiments.reporting import known_facts
 from simpl_sb3.report import make_report

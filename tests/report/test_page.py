@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from reports_for_tests import KITCHEN, MAZE, make_rows
 
-from simpl_envs.tasks import SUBTASKS
+from simpl_envs.kitchen.tasks import SUBTASKS
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.experiments.reporting import known_facts, table_of
 from simpl_sb3.report import make_report

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from simpl_envs.tasks import SUBTASKS
+from simpl_envs.kitchen.tasks import SUBTASKS
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.results.rows import ResultsError
 from simpl_sb3.results.traces import (

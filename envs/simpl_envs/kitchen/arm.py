@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from simpl_envs.kitchen.physics import ENV_STEP_SECONDS, N_POSITIONS, RESET_POSITIONS, VELOCITY_SCALE, load_model
+from simpl_envs.kitchen.constants import N_POSITIONS
+from simpl_envs.kitchen.physics import ENV_STEP_SECONDS, RESET_POSITIONS, VELOCITY_SCALE, load_model
 from simpl_envs.simulator import mujoco
 
 Array = npt.NDArray[np.float64]

@@ -12,16 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from simpl_envs.errors import DemonstrationError
-from simpl_envs.kitchen.physics import GOAL_HALF, N_ROBOT, KitchenPool, KitchenSimulation, Physics
+from simpl_envs.kitchen.constants import GOAL_HALF, N_ROBOT
+from simpl_envs.kitchen.physics import KitchenPool, KitchenSimulation, Physics
 from simpl_envs.kitchen.scripts import Attempt, ScriptedArm
-from simpl_envs.tasks import KITCHEN_TASK_SETS, SEQUENCE_LENGTH, SUBTASKS, SubtaskSequence, completed_subtasks
+from simpl_envs.kitchen.tasks import KITCHEN_TASK_SETS, SEQUENCE_LENGTH, SUBTASKS, SubtaskSequence, completed_subtasks
 
 __all__ = ["KitchenDemonstration", "demonstrate", "random_sequence"]
 
 FloatArray = npt.NDArray[np.float32]
 
-MAX_DROPPED = 100
-"""Incomplete demonstrations in a row after which the demonstrator gives up."""
+MAX_DROPPED = 30
+"""Incomplete demonstrations after which the demonstrator gives up, and 9 more for each complete one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,7 @@ class KitchenDemonstration:
     :param observations: as the environment gives them, (L+1, 60)
     :param actions: as executed, noise included, or as intended, (L, 9) in [-1, 1]
     :param task: what was demonstrated, in this order
-    :param completed_at: env steps after which each subtask was paid; fewer than four when it failed
+    :param completed_at: env steps after which each subtask was rewarded; fewer than four when it failed
     :param attempts: each try at a subtask
     """
 
@@ -106,7 +107,7 @@ def demonstrate(
     :param max_steps: env steps after which a demonstration is cut off
     :param batch_size: kitchens at once; changes the speed and the order of work, not the result
     :param nthread: threads, all cores by default
-    :raises DemonstrationError: for bad arguments, at once; during iteration, when none of many in a row is complete
+    :raises DemonstrationError: for bad arguments, at once; during iteration, when fewer than one in ten is complete
     """
     if n < 0 or noise < 0 or jitter < 0 or min(max_attempts, max_steps, batch_size) < 1:
         raise DemonstrationError(
@@ -127,7 +128,7 @@ def demonstrate(
 def _in_order(demonstrator: "_Demonstrator", n: int) -> Iterator[KitchenDemonstration]:
     """The n demonstrations that are kept, by number."""
     ended: dict[int, KitchenDemonstration | None] = {}
-    number = dropped = 0
+    number = dropped = kept = 0
     try:
         while n > 0:
             while number not in ended:
@@ -135,11 +136,14 @@ def _in_order(demonstrator: "_Demonstrator", n: int) -> Iterator[KitchenDemonstr
             demonstration = ended.pop(number)
             number += 1
             if demonstration is not None:
-                n, dropped = n - 1, 0
+                n, kept = n - 1, kept + 1
                 yield demonstration
-            elif (dropped := dropped + 1) == MAX_DROPPED:
+            elif (dropped := dropped + 1) >= MAX_DROPPED + 9 * kept:
+                asked = demonstrator.settings
                 raise DemonstrationError(
-                    f"Expected demonstrations to be complete, got {MAX_DROPPED} in a row that are not"
+                    f"Only {kept} of {number} demonstrations are complete with noise {asked.noise:g}, jitter "
+                    f"{asked.jitter:g}, pushes {asked.pushes:g} and max_steps {asked.max_steps}: give less noise (the "
+                    "default is 0.1) or more steps, or complete_only=False to keep all."
                 )
     finally:
         demonstrator.pool.close()
@@ -192,8 +196,8 @@ class _Run:
         observations = np.concatenate([positions, np.tile(GOAL_HALF, (len(positions), 1))], axis=1)
         recorded = self.intended if self.settings.intended else self.actions
         actions = np.stack(recorded) if recorded else np.zeros((0, N_ROBOT), dtype=np.float32)
-        paid = self.task.count_paid(completed_subtasks(observations[1:]))
-        completed_at = tuple(int(np.argmax(paid > k)) + 1 for k in range(int(paid.max(initial=0))))
+        rewarded = self.task.count_rewarded(completed_subtasks(observations[1:]))
+        completed_at = tuple(int(np.argmax(rewarded > k)) + 1 for k in range(int(rewarded.max(initial=0))))
         return KitchenDemonstration(observations, actions, self.task, completed_at, tuple(self.arm.attempts))
 
 

@@ -16,16 +16,9 @@ from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode
 
 from simpl_envs.errors import TaskError
-from simpl_envs.kitchen.physics import (
-    GOAL_HALF,
-    N_POSITIONS,
-    N_ROBOT,
-    KitchenCamera,
-    KitchenPool,
-    KitchenSimulation,
-    Physics,
-)
-from simpl_envs.tasks import KITCHEN_TASK_SETS, SUBTASKS, SubtaskSequence, completed_subtasks
+from simpl_envs.kitchen.constants import GOAL_HALF, N_POSITIONS, N_ROBOT, POSITION_BOUND
+from simpl_envs.kitchen.physics import KitchenCamera, KitchenPool, KitchenSimulation, Physics
+from simpl_envs.kitchen.tasks import KITCHEN_TASK_SETS, SUBTASKS, SubtaskSequence, completed_subtasks
 from simpl_envs.vector_env import BoolArray, Indices, TaskVectorEnv
 
 __all__ = ["GOAL_HALF", "SimplKitchenEnv", "SimplKitchenVectorEnv", "kitchen_task", "kitchen_tasks"]
@@ -34,8 +27,6 @@ TaskLike = SubtaskSequence | str
 TaskSet = str | Sequence[TaskLike]
 
 MAX_EPISODE_STEPS = 280
-POSITION_BOUND = 8.0
-"""Bound of every observed number, D4RL's (rad, m)."""
 
 
 def kitchen_task(task: object) -> SubtaskSequence:
@@ -125,15 +116,24 @@ class SimplKitchenEnv(gym.Env[npt.NDArray[np.float32], npt.NDArray[np.float32]])
         """Names of the subtasks that have been complete in this episode, in the order they first were."""
         return tuple(SUBTASKS[subtask] for subtask in self._completed)
 
+    @property
+    def task(self) -> SubtaskSequence:
+        """The task that is rewarded now; assigning one is :meth:`set_task`."""
+        return self._task
+
+    @task.setter
+    def task(self, task: TaskLike) -> None:
+        self.set_task(task)
+
     def set_task(self, task: TaskLike) -> None:
         """
-        Change the task, at once and until the next change; nothing of it counts as paid yet.
+        Change the task, at once and until the next change; none of its subtasks has been rewarded yet.
 
         :param task: a task, or its name
         :raises TaskError: when it is neither
         """
-        self.task = kitchen_task(task)
-        self._n_paid = 0
+        self._task = kitchen_task(task)
+        self._n_rewarded = 0
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -171,7 +171,7 @@ class SimplKitchenEnv(gym.Env[npt.NDArray[np.float32], npt.NDArray[np.float32]])
 
         :return: the observation, (60,)
         """
-        self._started, self._n_paid, self._completed = True, 0, ()
+        self._started, self._n_rewarded, self._completed = True, 0, ()
         return self._observation(self.simulation.reset(rng))
 
     def judge(self, positions: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float32], float, bool]:
@@ -185,9 +185,9 @@ class SimplKitchenEnv(gym.Env[npt.NDArray[np.float32], npt.NDArray[np.float32]])
         complete = completed_subtasks(observation[None])
         news = [i for i in np.flatnonzero(complete[0]).tolist() if i not in self._completed]
         self._completed += tuple(news)
-        n_paid = int(self.task.count_paid(complete, self._n_paid)[0])
-        reward, self._n_paid = float(n_paid - self._n_paid), n_paid
-        return observation, reward, n_paid == len(self.task.subtasks)
+        n_rewarded = int(self.task.count_rewarded(complete, self._n_rewarded)[0])
+        reward, self._n_rewarded = float(n_rewarded - self._n_rewarded), n_rewarded
+        return observation, reward, n_rewarded == len(self.task.subtasks)
 
     def render(self) -> npt.NDArray[np.uint8] | None:
         """An RGB picture, (height, width, 3); None without a render mode or before the first reset."""

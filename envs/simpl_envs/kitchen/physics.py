@@ -19,16 +19,27 @@ import numpy.typing as npt
 
 from simpl_envs.drawing import OffScreenRenderer
 from simpl_envs.errors import SimplError
+from simpl_envs.kitchen.constants import GOAL_HALF, N_POSITIONS, N_ROBOT
 from simpl_envs.simulator import mujoco
-from simpl_envs.tasks import SUBTASK_GOALS
+
+__all__ = [
+    "ENV_STEP_SECONDS",
+    "GOAL_HALF",
+    "NOISE_AMPLITUDES",
+    "N_POSITIONS",
+    "N_ROBOT",
+    "POSITION_BOUNDS",
+    "RESET_POSITIONS",
+    "VELOCITY_SCALE",
+    "KitchenCamera",
+    "KitchenPool",
+    "KitchenSimulation",
+    "Physics",
+    "load_model",
+]
 
 Physics = Literal["published", "fast"]
 ENV_STEP_SECONDS = 0.08
-N_ROBOT = 9
-"""Arm joints 0 to 6 (rad), fingers 7 and 8 (m)."""
-N_POSITIONS = 30
-"""Robot, four knobs each with its burner, light switch, light, slide, two doors, microwave, kettle (a free body)."""
-
 POSITION_BOUNDS = np.array(
     [(-2.9, 2.9), (-1.8, 1.8), (-2.9, 2.9), (-3.1, 0.0), (-2.9, 2.9), (0.0, 3.8), (-2.9, 2.9), (0.0, 0.04), (0.0, 0.04)]
 )
@@ -49,11 +60,6 @@ RESET_POSITIONS = np.array(
     ]
 )
 """The pose every episode starts from, (30,); the published numbers."""
-GOAL_HALF = np.zeros(N_POSITIONS, dtype=np.float32)
-"""Second half of every observation, (30,), as in D4RL: goals of bottom burner, light, microwave and kettle, else 0."""
-for _subtask in (0, 2, 5, 6):
-    for _index, _value in SUBTASK_GOALS[_subtask].items():
-        GOAL_HALF[_index] = _value
 FAST_TIMESTEP = 0.004
 """Simulation step of ``physics="fast"``, s (published: 0.002)."""
 _WHOLE_STATE = mujoco.mjtState.mjSTATE_INTEGRATION

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from simpl_envs.kitchen.arm import CLOSED, OPEN, ArmController, Pose
-from simpl_envs.kitchen.physics import N_POSITIONS, N_ROBOT
-from simpl_envs.tasks import SUBTASK_GOALS, SUBTASK_RADIUS, SUBTASKS
+from simpl_envs.kitchen.constants import N_POSITIONS, N_ROBOT
+from simpl_envs.kitchen.tasks import SUBTASK_GOALS, SUBTASK_RADIUS, SUBTASKS
 
 __all__ = ["STRATEGIES", "Attempt", "ScriptedArm"]
 

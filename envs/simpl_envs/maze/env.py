@@ -20,8 +20,8 @@ from simpl_envs.errors import TaskError
 from simpl_envs.maze.layout import BODY_ORIGIN, PUBLISHED_LAYOUT, MazeLayout, as_layout, cell_of, random_goals
 from simpl_envs.maze.physics import START_NOISE, MazeSimulator
 from simpl_envs.maze.picture import draw_maze
+from simpl_envs.maze.tasks import MAZE_TASK_SETS, GoalTask, goal_reached
 from simpl_envs.simulator import mujoco
-from simpl_envs.tasks import MAZE_TASK_SETS, GoalTask, goal_reached
 from simpl_envs.vector_env import BoolArray, Indices, TaskVectorEnv
 
 __all__ = ["SimplMazeEnv", "SimplMazeVectorEnv", "maze_tasks"]
@@ -156,7 +156,7 @@ class SimplMazeEnv(gym.Env[npt.NDArray[np.float32], npt.NDArray[np.float32]]):
         _check_render_mode(render_mode)
         self.layout = as_layout(layout)
         self.train_tasks, self.test_tasks = _task_sets(train_tasks, test_tasks, self.layout)
-        self.task = self.train_tasks[0]
+        self._task = self.train_tasks[0]
         self.observation_space: Any
         self.action_space: Any
         self.observation_space, self.action_space = _spaces(self.layout)
@@ -165,13 +165,22 @@ class SimplMazeEnv(gym.Env[npt.NDArray[np.float32], npt.NDArray[np.float32]]):
         self._state: npt.NDArray[np.float64] | None = None
         self._picture: _MujocoPicture | None = None
 
+    @property
+    def task(self) -> GoalTask:
+        """The task that is rewarded now; assigning one is :meth:`set_task`."""
+        return self._task
+
+    @task.setter
+    def task(self, task: GoalTask) -> None:
+        self.set_task(task)
+
     def set_task(self, task: GoalTask) -> None:
         """
         Change the goal, at once and until the next change.
 
         :raises TaskError: when the goal lies in a wall, outside, or out of reach, or the task is none of a maze
         """
-        self.task = _check_task(task, self.layout)
+        self._task = _check_task(task, self.layout)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from simpl_envs.errors import TaskError
-from simpl_envs.tasks import GoalTask
+from simpl_envs.maze.tasks import GoalTask
 
 __all__ = ["BODY_ORIGIN", "PUBLISHED_LAYOUT", "MazeLayout", "as_layout", "random_goals", "random_layout"]
 
@@ -70,10 +70,6 @@ class MazeLayout:
         """Whether a cell lies on the map and is no wall."""
         i, j = cell
         return 0 <= i < self.shape[0] and 0 <= j < self.shape[1] and not self.walls[i, j]
-
-    def free_cells(self) -> list[Cell]:
-        """Every cell without a wall, enclosed ones included, in reading order."""
-        return [(int(i), int(j)) for i, j in np.argwhere(~self.walls)]
 
     def reachable_cells(self, origin: Cell | None = None) -> list[Cell]:
         """Every cell that can be walked to, the origin included, in reading order. The origin defaults to the start."""

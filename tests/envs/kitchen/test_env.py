@@ -19,7 +19,8 @@ from simpl_envs.errors import SimplError, TaskError
 from simpl_envs.kitchen.demonstrator import demonstrate
 from simpl_envs.kitchen.env import SimplKitchenEnv, SimplKitchenVectorEnv
 from simpl_envs.kitchen.physics import GOAL_HALF, NOISE_AMPLITUDES, RESET_POSITIONS, KitchenPool, KitchenSimulation
-from simpl_envs.tasks import KITCHEN_TASK_SETS, SUBTASK_GOALS, SUBTASKS, SubtaskSequence, Task, completed_subtasks
+from simpl_envs.kitchen.tasks import KITCHEN_TASK_SETS, SUBTASK_GOALS, SUBTASKS, SubtaskSequence, completed_subtasks
+from simpl_envs.tasks import Task
 
 AT_GOAL = tuple(list(goal.items()) for goal in SUBTASK_GOALS)
 

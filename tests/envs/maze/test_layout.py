@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from simpl_envs.errors import SimplError, TaskError
 from simpl_envs.maze.layout import PUBLISHED_LAYOUT, MazeLayout, as_layout, cell_of, random_goals, random_layout
-from simpl_envs.tasks import MAZE_TASK_SETS, GoalTask
+from simpl_envs.maze.tasks import MAZE_TASK_SETS, GoalTask
 
 TINY = MazeLayout(("#####", "#...#", "#.#.#", "#.#.#", "#####"), start=(2, 1))
 ENCLOSED = MazeLayout(("#####", "#.#.#", "#.###", "#####"), start=(1, 1))
@@ -20,7 +20,10 @@ ENCLOSED = MazeLayout(("#####", "#.#.#", "#.###", "#####"), start=(1, 1))
 def test_published_layout() -> None:
     assert PUBLISHED_LAYOUT.shape == (22, 22)
     assert PUBLISHED_LAYOUT.start == (10, 10)
-    free, reachable = set(PUBLISHED_LAYOUT.free_cells()), set(PUBLISHED_LAYOUT.reachable_cells())
+    free, reachable = (
+        {(i, j) for i, j in np.argwhere(~PUBLISHED_LAYOUT.walls).tolist()},
+        set(PUBLISHED_LAYOUT.reachable_cells()),
+    )
     assert free - reachable == {(13, 16), (13, 17), (15, 17)}
 
 
@@ -71,7 +74,7 @@ def test_random_layouts_are_connected(seed: int, size: int) -> None:
     layout = random_layout(seed, size)
     assert layout == random_layout(seed, size)
     assert layout.shape == (size + 2, size + 2)
-    assert layout.free_cells() == layout.reachable_cells()
+    assert [tuple(cell) for cell in np.argwhere(~layout.walls).tolist()] == layout.reachable_cells()
 
 
 def test_random_layouts_differ_by_seed_and_have_walls() -> None:

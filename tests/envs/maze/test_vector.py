@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from simpl_envs.errors import TaskError
 from simpl_envs.maze.env import SimplMazeVectorEnv
-from simpl_envs.tasks import MAZE_TASK_SETS, GoalTask
+from simpl_envs.maze.tasks import MAZE_TASK_SETS, GoalTask
 
 N = 5
 HERE, FAR = GoalTask((10, 10)), GoalTask((1, 19))
@@ -301,3 +301,36 @@ def test_other_bad_input() -> None:
         with pytest.raises(ValueError, match="actions"):
             env.step(actions)
     assert np.array_equal(env.reset(seed=[3, None, 4, 5, 6])[0][0], env.reset(seed=3)[0][0])
+
+
+def test_attributes_as_in_gymnasium() -> None:
+    envs = SimplMazeVectorEnv(num_envs=2, render_mode="rgb_array_top_down")
+    near, far = GoalTask((12.0, 7.0)), GoalTask((1.0, 19.0))
+    envs.set_attr("task", [near, far])
+    assert envs.tasks == envs.get_attr("task") == envs.call("task") == (near, far)
+    envs.set_attr("task", far)
+    assert envs.call("set_task", near) == (None, None)
+    assert envs.get_attr("task") == (near, near)
+    assert envs.get_attr("max_episode_steps") == (2000, 2000)
+    envs.set_attr("max_episode_steps", 7)
+    assert envs.max_episode_steps == 7
+    envs.reset(seed=0)
+    assert [picture.shape for picture in envs.call("render")] == [(352, 352, 3)] * 2
+    with pytest.raises(TaskError):
+        envs.set_attr("task", [far, "nonsense"])
+    assert envs.tasks == (near, near)
+    with pytest.raises(ValueError, match="one value of max_episode_steps, which all"):
+        envs.set_attr("max_episode_steps", [7, 8])
+    with pytest.raises(ValueError, match="one value of task or 2, got 3"):
+        envs.set_attr("task", [near] * 3)
+
+
+def test_assigning_a_task_is_setting_it() -> None:
+    env = gym.make("SimplMaze-v0").unwrapped
+    far = GoalTask((1.0, 19.0))
+    env.set_wrapper_attr("task", far)
+    assert env.task == far
+    assert env.reset(options={"start": far.goal})[1]["task"] == far.name
+    assert env.step(np.zeros(2, np.float32))[1] == 1.0
+    with pytest.raises(TaskError):
+        env.task = "nonsense"
