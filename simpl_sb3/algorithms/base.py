@@ -212,7 +212,7 @@ class SkillAlgorithm(BaseAlgorithm):
         self._prepare_env(wrapped)
 
     def _prepare_env(self, env: VecEnv) -> None:
-        """What an environment needs that this model is given, beside being checked."""
+        """Give an environment that the model is about to use what belongs to the model; here nothing."""
 
     # ------------------------------------------------------------ learning
 

@@ -204,7 +204,7 @@ class SkillActorCritic(BasePolicy):
         return self._predict(observation, deterministic)
 
     def save(self, path: str) -> NoReturn:
-        """Refused: SB3 would pickle the policy. Save the model."""
+        """Refused: SB3 would pickle the policy."""
         raise SettingsError("A policy is not saved alone: save the model, model.save(path), and load that.")
 
     @classmethod

@@ -8,7 +8,7 @@ from tqdm import TqdmExperimentalWarning
 
 
 class SkillProgressBar(BaseCallback):
-    """Skills lived of those asked for, never more; the description names the updates while they run."""
+    """Skills lived, as ``learn`` counts them and never beyond its total; the description names the updates."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -108,9 +108,10 @@ class Convert(WithSettings, WithOverwrite, WithBar):
         converter = converting_domain(chosen).converter
         settings = converter.settings.of(given).as_dict()
         found = converter.find(self.source)
+        root = None if self.output is None else self.output.resolve()
         dataset = self.dataset or converter.dataset_id
         path = converter.convert(
-            found, dataset, root=self.output, overwrite=self.overwrite, progress_bar=self.progress_bar, **settings
+            found, dataset, root=root, overwrite=self.overwrite, progress_bar=self.progress_bar, **settings
         )
         say(f"Demonstrations: {path}")
 

@@ -87,7 +87,12 @@ def make_report(
 
 def _figures(pictures: Sequence[Picture], films: Sequence[Film]) -> dict[str, bytes]:
     """Files of the folder ``figures``, by name."""
-    content = {f"figures/{picture.name}.png": picture.png for picture in pictures}
+    content: dict[str, bytes] = {}
+    for picture in pictures:
+        name = f"figures/{picture.name}"
+        while f"{name}.png" in content:  # of other names that differ in their signs only
+            name += "-2"
+        content[f"{name}.png"] = picture.png
     for number, film in enumerate(films, start=1):
         name = f"film-{number}" if len(films) > 1 else "film"
         content |= {f"figures/{name}.mp4": film.mp4, f"figures/{name}.png": film.strip}
