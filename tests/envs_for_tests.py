@@ -36,7 +36,14 @@ def straight_skills(observation_space: Box, action_space: Box, horizon: int) -> 
     """Skills of which each is a constant action, a = z / 2, with a prior of N(0, 1) everywhere."""
     action_dim = action_space.shape[0]
     model = SkillModel(
-        observation_space, action_space, horizon=horizon, skill_dim=action_dim, decoder_hidden=(), prior_hidden=()
+        observation_space,
+        action_space,
+        horizon=horizon,
+        skill_dim=action_dim,
+        decoder_hidden=(),
+        prior_hidden=(),
+        norm="none",
+        prior_temperature=1.0,
     )
     with th.no_grad():
         for net in (model.decoder, model.prior_net):
