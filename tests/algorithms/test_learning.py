@@ -94,7 +94,7 @@ def test_skill_prior_pearl_learns_to_learn() -> None:
         device="cpu",
     )
     before = successes(model, TEST, 50)
-    model.learn(9_000)
+    model.learn(6_000)
     assert before < 0.2
     assert np.mean(model._results["rollout/success_posterior"]) > 0.8
 
