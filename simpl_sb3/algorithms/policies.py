@@ -195,10 +195,9 @@ class SkillActorCritic(BasePolicy):
             given = np.asarray(observation.cpu() if isinstance(observation, th.Tensor) else observation, np.float32)
         except (TypeError, ValueError):
             raise SettingsError(f"The observation is a {type(observation).__name__}: {expected} of numbers.") from None
-        if given.ndim not in (1, 2) or given.shape[-1] != self.observation_dim or not len(given):
-            raise SettingsError(f"The observation has shape {given.shape}: {expected}.")
-        if given.size % (self.n_agents * self.observation_dim):
-            raise SettingsError(f"Observations of shape {given.shape} for {self.n_agents} agents: expected as many.")
+        fits = given.ndim in (1, 2) and given.shape[-1] == self.observation_dim and len(given)
+        if not fits or given.size % (self.n_agents * self.observation_dim):
+            raise SettingsError(f"The observation of {self.n_agents} agents has shape {given.shape}: {expected}.")
         return given.reshape(-1, self.observation_dim), given.ndim == 2
 
     def forward(self, observation: th.Tensor, deterministic: bool = False) -> th.Tensor:
