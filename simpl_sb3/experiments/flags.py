@@ -42,7 +42,7 @@ Pairs = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE"), tyro.con
 
 @dataclass(frozen=True, kw_only=True)
 class Verb(Settings):
-    """Base of the verbs. Fields are flags; ``flag_names`` says which is called otherwise, ``former_names`` which had another."""
+    """Base of the verbs. Fields are flags; ``flag_names`` has other names for them, ``former_names`` earlier ones."""
 
     flag_names: ClassVar[Mapping[str, str]] = {}
     positional: ClassVar[frozenset[str]] = frozenset()
