@@ -142,8 +142,8 @@ def _in_order(demonstrator: "_Demonstrator", n: int) -> Iterator[KitchenDemonstr
                 asked = demonstrator.settings
                 raise DemonstrationError(
                     f"Only {kept} of {number} demonstrations are complete with noise {asked.noise:g}, jitter "
-                    f"{asked.jitter:g}, pushes {asked.pushes:g} and max_steps {asked.max_steps}: give less noise (0.1 is "
-                    "the default) or more steps, or complete_only=False to keep all."
+                    f"{asked.jitter:g}, pushes {asked.pushes:g} and max_steps {asked.max_steps}: give less noise (the "
+                    "default is 0.1) or more steps, or complete_only=False to keep all."
                 )
     finally:
         demonstrator.pool.close()
