@@ -42,10 +42,11 @@ Pairs = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE"), tyro.con
 
 @dataclass(frozen=True, kw_only=True)
 class Verb(Settings):
-    """Base of the verbs. Fields are flags; ``names`` says which flag is called otherwise."""
+    """Base of the verbs. Fields are flags; ``flag_names`` has other names for them, ``former_names`` earlier ones."""
 
     flag_names: ClassVar[Mapping[str, str]] = {}
     positional: ClassVar[frozenset[str]] = frozenset()
+    former_names: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
     def records(cls, chosen: "Chosen") -> Sequence[Settings]:
@@ -186,6 +187,7 @@ def parse(
     :return: the verb with its flags, what was chosen, and the settings that were given
     :raises SettingsError: for flags and values that there are not
     """
+    arguments = [_by_present_name(verb, word) for word in arguments]
     choice = _choice(verb, arguments)
     chosen = Chosen.by(choice.domain, choice.preset, choice.method)
     records = list(verb.records(chosen))
@@ -202,6 +204,12 @@ def parse(
     flags = {_field_of(word) for word in words}
     given = {part: values[part] for part in known if part in flags}
     return verb(**{part: getattr(filled, part) for part in verb.names()}), chosen, given
+
+
+def _by_present_name(verb: type[Verb], word: str) -> str:
+    """A flag by the name that it has now, where the verb had another before."""
+    flag, equals, value = word.partition("=")
+    return verb.former_names.get(flag, flag) + equals + value
 
 
 def _choice(verb: type[Verb], arguments: Sequence[str]) -> _Choice:

@@ -349,7 +349,6 @@ class Demo(WithDomain, WithOverwrite, WithSeed, WithDevice, WithBar):
     """
     Adapt to tasks that no training saw, and end with numbers and pictures; in the kitchen, with a film as well.
 
-    :param env: earlier name of --domain
     :param from_scratch: make everything first: demonstrations, skills, meta-training (on two cores about half an hour
         in the maze, longer in the kitchen)
     :param output: folder to make
@@ -357,7 +356,7 @@ class Demo(WithDomain, WithOverwrite, WithSeed, WithDevice, WithBar):
     :param spirl: also learn the same tasks without meta-training, for comparison
     """
 
-    env: str | None = None
+    former_names: ClassVar[Mapping[str, str]] = {"--env": "--domain"}
     from_scratch: bool = False
     output: Path = Path("simpl-demo")
     n_episodes: int = setting(60, at_least=1)
@@ -371,7 +370,7 @@ class Demo(WithDomain, WithOverwrite, WithSeed, WithDevice, WithBar):
         from simpl_sb3.experiments.demo import demo
 
         demo(
-            domain=self.domain or self.env,
+            domain=self.domain,
             preset=self.preset,
             from_scratch=self.from_scratch,
             output=self.output,
