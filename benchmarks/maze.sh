@@ -12,7 +12,7 @@ skills=$runs/skills/skills.safetensors
 
 # the skill prior alone: SPiRL that never updates
 simpl-sb3 adapt --method spirl --from "$skills" --output "$results/prior/maze-fast-prior.csv" --agents-per-task 20 \
-    --set n_episodes=5 --set updates_per_skill=0 --variant "skill prior alone"
+    --set n_episodes=5 --set gradient_steps=0 --variant "skill prior alone"
 for seed in 0 1 2; do
     simpl-sb3 meta-train --skills "$skills" --output "$runs/meta-$seed" --seed "$seed"
     simpl-sb3 adapt --from "$runs/meta-$seed/model.zip" --output "$results/main/maze-fast-simpl-$seed.csv" --seed "$seed"
@@ -23,7 +23,7 @@ done
 # SPiRL with the published learner (1-step returns, learning rate 3e-4, one update per skill), on the same skills and networks
 simpl-sb3 adapt --method spirl --from "$skills" --output "$results/spirl-published/maze-fast-spirl-published-0.csv" --seed 0 \
     --variant "published learner" --set n_episodes=65 --set n_steps=1 --set learning_rate=3e-4 --set tau=0.005 --set batch_size=256 \
-    --set updates_per_skill=1.0 --set multiplier_learning_rate=3e-4 --set multipliers_only_grow=true --set kl_clip=10.0
+    --set train_freq=1 --set multiplier_learning_rate=3e-4 --set multipliers_only_grow=true --set kl_clip=10.0
 # 30 random goals outside the published lists, at least 5 cells away
 simpl-sb3 adapt --from "$runs/meta-0/model.zip" --output "$results/random-goals/maze-fast-simpl-random-0.csv" --tasks random:30:0 \
     --set n_episodes=105 --variant "random goals"

@@ -79,7 +79,9 @@ def unknown_names(owner: str, given: Iterable[str], known: Iterable[str]) -> Set
     """
     known = list(known)
     hints = [
-        f"{name!r} (did you mean {close[0]!r}?)" if (close := difflib.get_close_matches(name, known, 1)) else repr(name)
+        f"{name!r} (did you mean {close[0]!r}?)"
+        if (close := difflib.get_close_matches(str(name), known, 1))
+        else repr(name)
         for name in given
     ]
     return SettingsError(f"{owner} has no setting {', '.join(hints)}: expected one of {', '.join(known)}.")
@@ -153,12 +155,20 @@ def _of_kind(value: Any, kind: Any) -> Any:
     if kind in (None, NoneType):
         return None if value is None else MISSING
     if kind in (int, float):
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return MISSING
-        if kind is float:
-            return float(value)
-        return value if isinstance(value, int) else MISSING
+        return _number(value, kind)
     return value if kind is Any or not isinstance(kind, type) or isinstance(value, kind) else MISSING
+
+
+def _number(value: Any, kind: Any) -> Any:
+    """The value as an int or a float; MISSING where it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return MISSING
+    if kind is int:
+        return value if isinstance(value, int) else MISSING
+    try:
+        return float(value)
+    except OverflowError:  # a whole number beyond any float
+        return MISSING
 
 
 def _kind_text(kind: Any) -> str:
@@ -167,11 +177,13 @@ def _kind_text(kind: Any) -> str:
     if origin in (Union, UnionType):
         return " or ".join(_kind_text(option) for option in inner)
     if origin is Literal:
-        return "one of " + ", ".join(map(str, inner))
+        return " or ".join(map(repr, inner))
     if origin is tuple:
         if inner[-1] is ...:
             return f"a sequence, each element {_kind_text(inner[0])}"
-        return f"{len(inner)} values, each {_kind_text(inner[0])}"
+        if len(set(inner)) == 1:
+            return f"{len(inner)} values, each {_kind_text(inner[0])}"
+        return "(" + ", ".join(_kind_text(part) for part in inner) + ")"
     names = {int: "a whole number", float: "a number", bool: "True or False", str: "a text", NoneType: "None"}
     return names.get(kind, getattr(kind, "__name__", str(kind)))
 
@@ -187,7 +199,11 @@ def _check_range(declared: "Field[Any]", value: Any) -> None:
     for number in value if isinstance(value, tuple) else (value,):
         if isinstance(number, bool) or not isinstance(number, int | float):
             continue
-        finite = math.isfinite(number) or (declared.metadata.get("may_be_infinite", False) and number == math.inf)
+        finite = (
+            isinstance(number, int)
+            or math.isfinite(number)
+            or (declared.metadata.get("may_be_infinite", False) and number == math.inf)
+        )
         fits = {
             "at_least": number >= limits.get("at_least", -math.inf),
             "above": number > limits.get("above", -math.inf) or "above" not in limits,

@@ -12,6 +12,9 @@ import pytest
 import torch as th
 
 from simpl_envs.maze.planner import plan_trajectories
+from simpl_sb3 import PRETRAINED
+from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
+from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.demonstrations.windows import DemonstrationDataset, Episode
 from simpl_sb3.skills import SkillModel, Skills
 from simpl_sb3.skills.extractor import SkillExtractor
@@ -77,3 +80,62 @@ def test_extraction_goes_on_from_its_checkpoint_to_the_same_skills() -> None:
     learned = extractor.learn(200).state_dict()
     for name, value in SkillModel.load(BEFORE / "maze" / "skills.safetensors").state_dict().items():
         th.testing.assert_close(learned[name], value, rtol=0.0, atol=1e-5, msg=name)
+
+
+# ---------------------------------------------------------------- algorithms
+
+
+def test_skill_prior_sac(domain: str) -> None:
+    expected = expected_of(domain)
+    agent = SkillPriorSAC.load(BEFORE / domain / "skill_prior_sac.zip", device="cpu")
+    assert (agent.num_timesteps, agent.net_arch, agent.batch_size) == (80, (10, 8), 16)
+    z, _ = agent.predict(expected["observations"], deterministic=True)
+    np.testing.assert_allclose(z, expected["sac_predict"], rtol=0.0, atol=1e-6)
+    th.manual_seed(0)
+    z, _ = agent.predict(expected["observations"], deterministic=False)
+    np.testing.assert_allclose(z, expected["sac_predict_sampled_seed_0"], rtol=0.0, atol=1e-6)
+
+
+def test_adapted_agents(domain: str) -> None:
+    expected = expected_of(domain)
+    agent = SkillPriorSAC.load(BEFORE / domain / "adapted_agent.zip", device="cpu")
+    assert agent.task_latent_dim == expected["e"].shape[1]
+    z, _ = agent.predict(expected["observations"], deterministic=True)
+    np.testing.assert_allclose(z, expected["adapted_predict"], rtol=0.0, atol=1e-6)
+
+
+def test_skill_prior_pearl(domain: str) -> None:
+    """Its ``act`` did not clip then."""
+    expected = expected_of(domain)
+    meta = SkillPriorPEARL.load(BEFORE / domain / "skill_prior_pearl.zip", device="cpu")
+    z = meta.policy.act(expected["observations"], th.from_numpy(expected["e"]), deterministic=True)
+    np.testing.assert_allclose(z, np.clip(expected["pearl_act"], -3.0, 3.0), rtol=0.0, atol=1e-6)
+    mean, std = meta.infer_task_latent(th.from_numpy(expected["context"]))
+    np.testing.assert_allclose(mean.numpy(), expected["pearl_latent_mean"], rtol=0.0, atol=1e-6)
+    np.testing.assert_allclose(std.numpy(), expected["pearl_latent_std"], rtol=0.0, atol=1e-6)
+    assert all((budget.multiplier() > 0).all() for budget in meta.learner.budgets.values())
+
+
+@pytest.mark.parametrize("name", ["skill_prior_sac", "adapted_agent", "skill_prior_pearl"])
+def test_what_was_loaded_is_saved_in_todays_form(domain: str, name: str, tmp_path: Path) -> None:
+    """With its optimisers' moments and multipliers."""
+    kind = SkillPriorPEARL if name == "skill_prior_pearl" else SkillPriorSAC
+    model = kind.load(BEFORE / domain / f"{name}.zip", device="cpu")
+    model.save(tmp_path / "model")
+    again = kind.load(tmp_path / "model", device="cpu")
+    for own, other in zip(model.policy.parameters(), again.policy.parameters(), strict=True):
+        assert th.equal(own, other)
+    states = [each.learner.state_dict()["optimizers"] for each in (model, again)]
+    for optimizer, given in states[0].items():
+        assert given["state"] or name == "adapted_agent", optimizer  # these began afresh then
+        for index, values in given["state"].items():
+            assert all(th.equal(values[key], states[1][optimizer]["state"][index][key]) for key in values)
+
+
+@pytest.mark.parametrize("name", ["maze-fast", "kitchen-fast"])
+def test_models_that_come_along(name: str) -> None:
+    meta = SkillPriorPEARL.load(PRETRAINED / name / "model.zip", device="cpu")
+    observations = np.zeros((2, meta.policy.observation_dim), np.float32)
+    z, _ = meta.predict(observations)
+    assert z.shape == (2, meta.skills.skill_dim)
+    assert np.isfinite(z).all()

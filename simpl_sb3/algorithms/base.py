@@ -1,6 +1,7 @@
 """What ``SkillPriorSAC`` and ``SkillPriorPEARL`` share: settings, the wrapper's skills, and the loop of ``learn``."""
 
 import inspect
+import os
 import pathlib
 import sys
 import time
@@ -13,20 +14,28 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
-from stable_baselines3.common.utils import LinearSchedule, get_device, safe_mean
+from stable_baselines3.common.utils import LinearSchedule, safe_mean
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize, unwrap_vec_wrapper
 
 from simpl_sb3.algorithms import files
+from simpl_sb3.algorithms.checks import (
+    as_callbacks,
+    checked_device,
+    checked_env,
+    checked_folder,
+    checked_number,
+    checked_seed,
+    checked_total,
+    same_skills,
+)
 from simpl_sb3.algorithms.policies import SkillActorCritic
 from simpl_sb3.algorithms.progress import SkillProgressBar
 from simpl_sb3.algorithms.settings import LearnerSettings, PolicySettings
 from simpl_sb3.algorithms.updates import Learner
 from simpl_sb3.errors import EnvironmentSpecError, SettingsError, SkillMismatchError
 from simpl_sb3.experience.buffer import TaskReplayBuffer
-from simpl_sb3.settings import plain_value, unknown_names
+from simpl_sb3.settings import unknown_names
 from simpl_sb3.skills.base import Skills
-
-MAX_SEED = 2**32 - 1
 
 
 class SkillAlgorithm(BaseAlgorithm):
@@ -64,7 +73,7 @@ class SkillAlgorithm(BaseAlgorithm):
         *,
         policy_kwargs: Mapping[str, Any] | None = None,
         stats_window_size: int = 100,
-        tensorboard_log: str | None = None,
+        tensorboard_log: str | os.PathLike[str] | None = None,
         verbose: int = 0,
         seed: int | None = None,
         device: th.device | str = "auto",
@@ -72,35 +81,47 @@ class SkillAlgorithm(BaseAlgorithm):
         **settings: Any,
     ) -> None:
         of_policy = self.policy_settings_class.names()
-        if unknown := [name for name in policy_kwargs or {} if name not in of_policy]:
+        policy_kwargs = {} if policy_kwargs is None else policy_kwargs
+        if not isinstance(policy_kwargs, Mapping):
+            raise SettingsError(f"policy_kwargs is {policy_kwargs!r}: expected a dict, such as {{'net_arch': (64,)}}.")
+        if unknown := [name for name in policy_kwargs if name not in of_policy]:
             raise unknown_names("policy_kwargs", unknown, of_policy)
-        if twice := sorted(set(policy_kwargs or {}) & set(settings)):
+        if twice := sorted(set(policy_kwargs) & set(settings)):
             raise SettingsError(f"{', '.join(twice)} given twice: expected in policy_kwargs or beside it, not both.")
+        if unknown := [name for name in settings if name not in self.settings_class.names()]:
+            raise unknown_names(type(self).__name__, unknown, self.settings_class.names())
         self._bar: SkillProgressBar | None = None
-        self.config = self.settings_class.of({**settings, **(policy_kwargs or {})})
-        seed = _checked_seed(seed)
-        if isinstance(env, str):
-            raise EnvironmentSpecError(
-                f"env is the text {env!r}: expected an environment whose actions are skills, "
-                "SkillActionWrapper(gym.make(env_id), skills) or make_skill_vec_env(env_id, skills)."
-            )
+        self.config = self.settings_class.of({**settings, **policy_kwargs})
+        seed = checked_seed(seed)
+        if env is None and _init_setup_model:
+            raise EnvironmentSpecError("env is None: expected an environment whose actions are skills.")
         rate = self.config.learning_rate
         super().__init__(
-            policy,
-            env,
+            self._known_policy(policy),
+            None if env is None else checked_env(env),
             rate if isinstance(rate, float) else LinearSchedule(rate[1], rate[2], 1.0),
             policy_kwargs={name: getattr(self.config, name) for name in of_policy},
-            stats_window_size=int(stats_window_size),
-            tensorboard_log=tensorboard_log,
-            verbose=int(verbose),
+            stats_window_size=checked_number("stats_window_size", stats_window_size, 1),
+            tensorboard_log=checked_folder("tensorboard_log", tensorboard_log),
+            verbose=checked_number("verbose", verbose, 0),
             seed=seed,
             device=checked_device(device),
             support_multi_env=True,
         )
-        if not (isinstance(self.policy_class, type) and issubclass(self.policy_class, self.base_policy_class)):
-            raise SettingsError(f"policy is {policy!r}: expected a subclass of {self.base_policy_class.__name__}.")
         if _init_setup_model:
             self._setup_model()
+
+    def _known_policy(self, policy: Any) -> type[BasePolicy]:
+        """
+        :raises SettingsError: for another name than "MlpPolicy", or a class that is not of the algorithm's policy
+        """
+        found = self.policy_aliases.get(policy) if isinstance(policy, str) else policy
+        if not (isinstance(found, type) and issubclass(found, self.base_policy_class)):
+            names = ", ".join(map(repr, self.policy_aliases))
+            raise SettingsError(
+                f"policy is {policy!r}: expected {names} or a subclass of {self.base_policy_class.__name__}."
+            )
+        return found
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Show every setting, with its default, in ``help`` and in a notebook's signature."""
@@ -121,6 +142,11 @@ class SkillAlgorithm(BaseAlgorithm):
         return {**self.config.as_dict(), "stats_window_size": self._stats_window_size, "seed": self.seed}
 
     # ------------------------------------------------------------ environments and their skills
+
+    @staticmethod
+    def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
+        """As in SB3; what is no environment is refused by our message."""
+        return BaseAlgorithm._wrap_env(checked_env(env), verbose, monitor_wrapper)
 
     def _find_skills(self, env: VecEnv) -> Skills:
         """
@@ -186,7 +212,7 @@ class SkillAlgorithm(BaseAlgorithm):
         self._prepare_env(wrapped)
 
     def _prepare_env(self, env: VecEnv) -> None:
-        """What an environment needs that this model is given, beside being checked."""
+        """Give an environment that the model is about to use what belongs to the model; here nothing."""
 
     # ------------------------------------------------------------ learning
 
@@ -214,11 +240,11 @@ class SkillAlgorithm(BaseAlgorithm):
         """The loop of ``learn``: collect, update, until ``total_timesteps`` skills are lived."""
         if self.env is None:
             raise SettingsError("This model has no environment: give one to load(path, env=...), or call set_env.")
-        callbacks = [] if callback is None else callback if isinstance(callback, list) else [callback]
+        total_timesteps, callbacks = checked_total(total_timesteps), as_callbacks(callback)
         bar = [SkillProgressBar()] if progress_bar else []
         self._bar = bar[0] if bar else None
         total_timesteps, chain = self._setup_learn(
-            int(total_timesteps), [*callbacks, *bar], reset_num_timesteps, tb_log_name
+            total_timesteps, [*callbacks, *bar], reset_num_timesteps, tb_log_name
         )
         chain.on_training_start(locals(), globals())
         try:
@@ -365,34 +391,3 @@ class SkillAlgorithm(BaseAlgorithm):
         files.load_buffer(self.replay_buffer, path)
         if truncate_last_traj:
             self.replay_buffer.end_episodes()
-
-
-def _checked_seed(seed: Any) -> int | None:
-    """
-    :raises SettingsError: for anything but None or a whole number from 0 to 2**32 - 1
-    """
-    seed = plain_value(seed)
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED):
-        raise SettingsError(f"seed is {seed!r}: expected None or a whole number from 0 to {MAX_SEED}.")
-    return seed
-
-
-def checked_device(device: th.device | str) -> th.device:
-    """
-    :raises SettingsError: for a device that torch does not know
-    """
-    try:
-        return get_device(device)
-    except (RuntimeError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise SettingsError(f"No device {device!r}: expected auto, cpu, cuda or cuda:N ({reason}).") from None
-
-
-def same_skills(one: Skills, other: Skills) -> bool:
-    """Whether two models are the same skills: sizes, spaces and weights."""
-    if one is other:
-        return True
-    theirs = other.state_dict()
-    return one.settings == other.settings and all(
-        th.equal(value.cpu(), theirs[name].cpu()) for name, value in one.state_dict().items()
-    )

@@ -23,11 +23,13 @@ import stable_baselines3
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.utils import get_system_info
+from stable_baselines3.common.vec_env import unwrap_vec_normalize
 
 from simpl_sb3.algorithms.updates import check_like
 from simpl_sb3.errors import ModelFileError, SettingsError, SimplError
 from simpl_sb3.experience.buffer import TaskReplayBuffer
 from simpl_sb3.files import write_atomically
+from simpl_sb3.settings import unknown_names
 from simpl_sb3.skills.base import Skills
 
 if TYPE_CHECKING:
@@ -81,6 +83,23 @@ def _with_ending(path: Any, ending: str) -> pathlib.Path:
     return target if target.suffix else target.with_suffix(ending)
 
 
+def _existing(path: Any, ending: str, what: str) -> Any:
+    """
+    An open file as it is, or the path of one that is there, with or without its ending.
+
+    :raises ModelFileError: where there is none
+    """
+    if hasattr(path, "read"):
+        return path
+    if not isinstance(path, str | os.PathLike):
+        raise ModelFileError(f"The path of a {what} is {path!r}: expected a text, a Path or an open file.")
+    target = pathlib.Path(path)
+    found = target if target.is_file() or target.suffix else target.with_suffix(ending)
+    if not found.is_file():
+        raise ModelFileError(f"No {what} {os.fspath(found)}.")
+    return found
+
+
 # ------------------------------------------------------------ reading
 
 
@@ -98,7 +117,10 @@ def load(
     if print_system_info:
         get_system_info(print_info=True)
     policy_class = policy or _find_class(cls, data.get("policy_class"), path)
+    known = (*cls.settings_class.names(), "seed", "stats_window_size")  # a file says nothing of logs and folders
     try:
+        if unknown := [name for name in data["settings"] if name not in known]:
+            raise ModelFileError(f"{path}: {unknown_names(cls.__name__, unknown, known)}")
         model = cls(policy_class, None, device=device, _init_setup_model=False, **(data["settings"] | replaced))
         _take_data(model, data, state["policy"], path)
     except SettingsError as error:
@@ -113,6 +135,7 @@ def load(
         wrapped = model._wrap_env(env, model.verbose)
         model._check_env(wrapped)
         model.env, model.n_envs, model.observation_space = wrapped, wrapped.num_envs, wrapped.observation_space
+        model._vec_normalize_env = unwrap_vec_normalize(wrapped)
         model._prepare_env(wrapped)
     try:
         model._setup_model()
@@ -202,13 +225,7 @@ def _check_tensors(policy: th.nn.Module, tensors: Any, source: Any) -> None:
 def _read(path: Any, cls: type["SkillAlgorithm"], device: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The JSON data and the tensors of a saved algorithm, an earlier schema's in the form of this one."""
     kind = cls.__name__
-    if path is None:
-        raise ModelFileError(f"{kind}.load needs the path of a file, given None.")
-    if not hasattr(path, "read"):
-        target = pathlib.Path(path)
-        path = target if target.exists() or target.suffix else target.with_suffix(".zip")
-        if not path.is_file():
-            raise ModelFileError(f"No model file {os.fspath(path)}.")
+    path = _existing(path, ".zip", "model file")
     try:
         with zipfile.ZipFile(path) as archive:
             data = json.loads(_member(archive, "data"))
@@ -311,11 +328,7 @@ def load_buffer(buffer: TaskReplayBuffer, path: Any) -> None:
     """
     :raises ModelFileError: for another kind of file, or a buffer of other sizes
     """
-    if not hasattr(path, "read"):
-        target = pathlib.Path(path)
-        path = target if target.exists() or target.suffix else target.with_suffix(".npz")
-        if not path.is_file():
-            raise ModelFileError(f"No replay buffer {os.fspath(path)}.")
+    path = _existing(path, ".npz", "replay buffer")
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > MAX_BUFFER_BYTES:

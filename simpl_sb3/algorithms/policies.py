@@ -190,16 +190,21 @@ class SkillActorCritic(BasePolicy):
 
         :raises SettingsError: for another shape than (O,) or (B, O)
         """
-        given = np.asarray(observation.cpu() if isinstance(observation, th.Tensor) else observation, np.float32)
-        if given.ndim not in (1, 2) or given.shape[-1] != self.observation_dim:
-            raise SettingsError(
-                f"The observation has shape {given.shape}: expected ({self.observation_dim},) or "
-                f"(n_envs, {self.observation_dim})."
-            )
+        expected = f"expected ({self.observation_dim},) or (n_envs, {self.observation_dim})"
+        try:
+            given = np.asarray(observation.cpu() if isinstance(observation, th.Tensor) else observation, np.float32)
+        except (TypeError, ValueError):
+            raise SettingsError(f"The observation is a {type(observation).__name__}: {expected} of numbers.") from None
+        fits = given.ndim in (1, 2) and given.shape[-1] == self.observation_dim and len(given)
+        if not fits or given.size % (self.n_agents * self.observation_dim):
+            raise SettingsError(f"The observation of {self.n_agents} agents has shape {given.shape}: {expected}.")
         return given.reshape(-1, self.observation_dim), given.ndim == 2
 
+    def forward(self, observation: th.Tensor, deterministic: bool = False) -> th.Tensor:
+        return self._predict(observation, deterministic)
+
     def save(self, path: str) -> NoReturn:
-        """Refused: SB3 would pickle the policy. Save the model."""
+        """Refused: SB3 would pickle the policy."""
         raise SettingsError("A policy is not saved alone: save the model, model.save(path), and load that.")
 
     @classmethod
@@ -254,9 +259,6 @@ class SkillPriorPolicy(SkillActorCritic):
         observations, _ = self._checked(observation)
         z = self.act(observations, self.latents(len(observations) // self.n_agents), deterministic)
         return th.as_tensor(z, device=self.device)
-
-    def forward(self, observation: th.Tensor, deterministic: bool = False) -> th.Tensor:
-        return self._predict(observation, deterministic)
 
     def by_agent(self, members: np.ndarray) -> Iterator[tuple[nn.Parameter, th.Tensor]]:
         """Every parameter that agents own, and the rows of its first dimension that belong to these agents."""
@@ -395,6 +397,3 @@ class SkillPriorPEARLPolicy(SkillActorCritic):
     def _predict(self, observation: th.Tensor, deterministic: bool = False) -> th.Tensor:  # type: ignore[override]
         z, _ = self.predict(np.asarray(observation.cpu()), deterministic=deterministic)
         return th.as_tensor(z, device=self.device)
-
-    def forward(self, observation: th.Tensor, deterministic: bool = False) -> th.Tensor:
-        return self._predict(observation, deterministic)

@@ -8,7 +8,7 @@ from tqdm import TqdmExperimentalWarning
 
 
 class SkillProgressBar(BaseCallback):
-    """Skills lived of all, as ``learn`` counts them; the description names the updates while they run."""
+    """Skills lived, as ``learn`` counts them and never beyond its total; the description names the updates."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -24,7 +24,8 @@ class SkillProgressBar(BaseCallback):
         self._start = self.model.num_timesteps
 
     def _on_step(self) -> bool:
-        self.bar.update(self.model.num_timesteps - self._start - self.bar.n)
+        lived = self.model.num_timesteps - self._start
+        self.bar.update(min(lived, self.bar.total) - self.bar.n)  # the last episodes may go beyond what was asked for
         return True
 
     def say(self, text: str) -> None:

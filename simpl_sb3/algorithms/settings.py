@@ -61,7 +61,7 @@ class PolicySettings(Settings):
     :param activation_fn: between the layers: one of ``ACTIVATIONS``, or its class in ``torch.nn``
     """
 
-    net_arch: tuple[int, ...] = setting((128, 128, 128), at_least=1)
+    net_arch: tuple[int, ...] = setting((128, 128, 128), at_least=1, at_most=16_384)
     activation_fn: str = setting("relu", one_of=tuple(ACTIVATIONS))
 
     def __post_init__(self) -> None:
@@ -82,9 +82,9 @@ class MetaPolicySettings(PolicySettings):
     :param encoder_width: features of the task encoder
     """
 
-    task_latent_dim: int = setting(5, at_least=1)
+    task_latent_dim: int = setting(5, at_least=1, at_most=16_384)
     task_encoder: str = setting("deep-set", one_of=TASK_ENCODERS)
-    encoder_width: int = setting(128, at_least=1)
+    encoder_width: int = setting(128, at_least=1, at_most=16_384)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ class LearnerSettings(Settings):
         CPU has it. Acting and inferring are always in float32
     """
 
-    learning_rate: float | LinearRate = setting(1e-3, above=0.0)
+    learning_rate: float | LinearRate = setting(1e-3, at_least=0.0)
     buffer_size: int = setting(20_000, at_least=1, at_most=100_000_000)
     batch_size: int = setting(128, at_least=1, at_most=1_000_000)
     tau: float = setting(0.01, above=0.0, at_most=1.0)
@@ -124,9 +124,11 @@ class LearnerSettings(Settings):
 
     def __post_init__(self) -> None:
         given: Any = self.learning_rate
+        while type(given).__name__ == "FloatSchedule":  # SB3's wrapper of other schedules
+            given = given.value_schedule
         if type(given).__name__ == "LinearSchedule" and given.end_fraction == 1.0:
             object.__setattr__(self, "learning_rate", ("linear", given.start, given.end))
-        elif type(given).__name__ in ("ConstantSchedule", "FloatSchedule") and hasattr(given, "val"):
+        elif type(given).__name__ == "ConstantSchedule":
             object.__setattr__(self, "learning_rate", given.val)
         elif callable(given):
             raise SettingsError(
@@ -134,6 +136,11 @@ class LearnerSettings(Settings):
                 '("linear", start, end), or stable_baselines3.common.utils.LinearSchedule(start, end, end_fraction=1).'
             )
         super().__post_init__()
+
+    def check(self) -> None:
+        rate = self.learning_rate
+        if not (rate if isinstance(rate, float) else rate[1]) > 0.0:
+            raise SettingsError(f"learning_rate is {rate!r}: expected a rate above 0, at least at the start.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +155,7 @@ class AgentSettings(LearnerSettings):
         ``INITIAL_MULTIPLIER``
     """
 
-    learning_rate: float | LinearRate = setting(5e-4, above=0.0)
+    learning_rate: float | LinearRate = setting(5e-4, at_least=0.0)
     train_freq: int | tuple[int, Literal["step", "episode"]] = setting(1, at_least=1)
     gradient_steps: int = setting(1, at_least=-1, at_most=1_000_000)
     skill_kl_target: float = setting(5.0, at_least=0.0)
@@ -163,7 +170,7 @@ class SkillPriorSACSettings(AgentSettings, PolicySettings):
     :param task_latent_dim: E of the meta-policy that this agent comes from; 0 for none
     """
 
-    task_latent_dim: int = setting(0, at_least=0)
+    task_latent_dim: int = setting(0, at_least=0, at_most=16_384)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +191,7 @@ class AdaptationSettings(AgentSettings, PolicySettings):
     :raises SettingsError: for values that contradict each other
     """
 
-    n_episodes: int = setting(205, at_least=1)
+    n_episodes: int = setting(205, at_least=1, at_most=10_000_000)
     n_exploration_episodes: int = setting(20, at_least=0)
     exploration: str = setting("posterior", one_of=EXPLORATION)
     exploration_spread: float = setting(1.5, at_least=0.0)
@@ -195,6 +202,7 @@ class AdaptationSettings(AgentSettings, PolicySettings):
     initial_updates: int = setting(200, at_least=0, at_most=10_000_000)
 
     def check(self) -> None:
+        super().check()
         if self.n_exploration_episodes > self.n_episodes:
             raise SettingsError(
                 f"{self.n_exploration_episodes} exploring episodes of {self.n_episodes}: "
@@ -251,9 +259,9 @@ class MetaTrainingSettings(LearnerSettings, MetaPolicySettings):
     exploration: str = setting("aggregate", one_of=EXPLORATION[:2])
     exploration_spread: float = setting(1.5, at_least=0.0)
     exploration_latent_skills: int | None = setting(50, at_least=1)
-    context_sizes: tuple[int, int] = setting((4, 256), at_least=1)
+    context_sizes: tuple[int, int] = setting((4, 256), at_least=1, at_most=1_000_000)
     context_reward_rows: int = setting(32, at_least=0)
-    tasks_per_update: tuple[int, int] = setting((2, 14), at_least=1)
+    tasks_per_update: tuple[int, int] = setting((2, 14), at_least=1, at_most=100_000)
     skill_kl_targets: tuple[float, float] = setting((0.5, 5.0), at_least=0.0)
     skill_kl_multipliers: tuple[float, float] = setting((0.03, 0.03), above=0.0)
     latent_kl_targets: tuple[float, float] = setting((1.0, 10.0), at_least=0.0)

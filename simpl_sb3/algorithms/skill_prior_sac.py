@@ -157,7 +157,7 @@ class SkillPriorSAC(SkillAlgorithm):
             )
             metrics.append(self.learner.update_agents(batch.as_one()))
         self._n_updates += gradient_steps
-        for name in metrics[0]:
+        for name in metrics[0] if metrics else ():
             self.logger.record(f"train/{name}", float(np.mean([values[name] for values in metrics])))
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
 

@@ -3,6 +3,7 @@ The learner: one update of critics, actor, KL budget and target critics, for a s
 and for meta-training.
 """
 
+import copy
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from simpl_sb3.algorithms.settings import LearnerSettings, MetaTrainingSettings
 from simpl_sb3.errors import ModelFileError
 from simpl_sb3.experience.buffer import TaskBatch
 from simpl_sb3.numerics import matmul_precision
+from simpl_sb3.skills.tensor_files import check_optimizer_state
 from simpl_sb3.threads import largest_layer, small_products
 
 __all__ = ["AgentLearner", "KLBudget", "Learner", "MetaLearner", "Update", "check_like"]
@@ -158,16 +160,22 @@ class Learner:
         :param strict: as in torch; nothing may be missing in either case
         :raises ModelFileError: for other names, shapes or kinds, or a number that is not finite
         """
+        parts = ("multipliers", "optimizers")
+        if not isinstance(state, dict) or not all(isinstance(state.get(part), dict) for part in parts):
+            raise ModelFileError(f"The state of a learner holds {' and '.join(parts)}: something else was given.")
         for name, budget in self.budgets.items():
             check_like(f"multiplier {name}", state["multipliers"].get(name), budget.log_multiplier)
+        checked: dict[str, dict[str, Any]] = {}
         for name, optimizer in self.all_optimizers().items():
-            _check_optimizer(name, optimizer, state["optimizers"].get(name))
+            try:
+                checked[name] = check_optimizer_state(state["optimizers"].get(name), optimizer)
+            except ModelFileError as error:
+                raise ModelFileError(f"The optimiser {name!r}: {error}.") from None
         for name, budget in self.budgets.items():
             with th.no_grad():
                 budget.log_multiplier.copy_(state["multipliers"][name])
         for name, optimizer in self.all_optimizers().items():
-            groups = optimizer.state_dict()["param_groups"]  # rates and the rest are this class's, not the file's
-            optimizer.load_state_dict({"state": state["optimizers"][name]["state"], "param_groups": groups})
+            optimizer.load_state_dict(copy.deepcopy(checked[name]))  # torch would share moments with their source
 
 
 class AgentLearner(Learner):
@@ -317,21 +325,3 @@ def check_like(name: str, value: Any, expected: th.Tensor) -> None:
         raise ModelFileError(f"{name} is {given}: expected a tensor {tuple(expected.shape)} of numbers.")
     if not bool(th.isfinite(value).all()):
         raise ModelFileError(f"{name} holds NaN or infinite numbers.")
-
-
-def _check_optimizer(name: str, optimizer: th.optim.Optimizer, state: Any) -> None:
-    """
-    :raises ModelFileError: where the moments have other shapes than the parameters: a fused step would write past them
-    """
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    moments = state.get("state") if isinstance(state, dict) else None
-    if not isinstance(moments, dict) or not set(moments) <= set(range(len(parameters))):
-        raise ModelFileError(f"The optimiser {name!r} has no state for {len(parameters)} parameters.")
-    for index, values in moments.items():
-        if not isinstance(values, dict) or set(values) != {"step", "exp_avg", "exp_avg_sq"}:
-            raise ModelFileError(f"The optimiser {name!r} has a foreign state for parameter {index}.")
-        for key, value in values.items():
-            expected = th.zeros(()) if key == "step" else parameters[index]
-            check_like(f"{key} of optimiser {name!r}, parameter {index},", value, expected)
-        if float(values["step"]) < 0 or bool((values["exp_avg_sq"] < 0).any()):
-            raise ModelFileError(f"The optimiser {name!r} has a negative step or second moment.")

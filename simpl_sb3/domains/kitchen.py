@@ -123,12 +123,15 @@ def find_human_data(source: str) -> Any:
     return find_kitchen_data(source)
 
 
-def convert_human_data(found: Any, dataset_id: str, *, overwrite: bool, progress_bar: bool, **settings: int) -> Path:
+def convert_human_data(
+    found: Any, dataset_id: str, *, root: Path | None = None, overwrite: bool, progress_bar: bool, **settings: int
+) -> Path:
     """
     Write human demonstrations in the observations of this environment.
 
     :param found: what :func:`find_human_data` gave
     :param dataset_id: Minari id to write
+    :param root: folder of Minari datasets to write to; None for Minari's own
     :param overwrite: replace an existing dataset
     :param progress_bar: show one
     :param settings: of ``ConversionSettings``
@@ -136,7 +139,9 @@ def convert_human_data(found: Any, dataset_id: str, *, overwrite: bool, progress
     """
     from simpl_sb3.domains.kitchen_human import convert_kitchen_data
 
-    return convert_kitchen_data(found, dataset_id, overwrite=overwrite, progress_bar=progress_bar, **settings)
+    return convert_kitchen_data(
+        found, dataset_id, root=root, overwrite=overwrite, progress_bar=progress_bar, **settings
+    )
 
 
 def refuse_human_data(dataset: Any, command: str) -> None:

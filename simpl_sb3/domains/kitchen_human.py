@@ -72,6 +72,7 @@ def convert_kitchen_data(
     dataset_id: str = CONVERTED_DATASET_ID,
     *,
     max_steps: int = MAX_STEPS,
+    root: str | Path | None = None,
     overwrite: bool = False,
     progress_bar: bool = False,
 ) -> Path:
@@ -82,6 +83,7 @@ def convert_kitchen_data(
     :param source: as :func:`find_kitchen_data` takes or gives it
     :param dataset_id: of the new dataset
     :param max_steps: see :func:`read_d4rl_kitchen`
+    :param root: folder of Minari datasets to write to; Minari's own by default
     :param overwrite: replace an existing dataset
     :param progress_bar: show one
     :return: the new dataset's folder
@@ -97,6 +99,7 @@ def convert_kitchen_data(
         episodes,
         OBSERVATION_SPACE,
         ACTION_SPACE,
+        root=root,
         overwrite=overwrite,
         settings={"env": "SimplKitchen-v0", **origin},
         description="Human demonstrations in the Franka kitchen, in the observations of SimplKitchen-v0.",

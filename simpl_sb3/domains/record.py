@@ -47,8 +47,8 @@ class Converter:
     What ``simpl-sb3 convert`` does: the demonstrations of others, written in the observations of this domain.
 
     :param find: the source by its path or Minari id, not yet read; asked before the folder of datasets changes
-    :param convert: writes what ``find`` gave as a Minari dataset: (found, dataset_id, settings by name, overwrite,
-        progress_bar) -> its folder
+    :param convert: writes what ``find`` gave as a Minari dataset: (found, dataset_id, root, overwrite,
+        progress_bar, and settings by name) -> its folder
     :param settings: class of its settings
     :param dataset_id: Minari id of the dataset that is written by default
     :param description: where sources come from, for ``--help``

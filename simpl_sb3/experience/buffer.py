@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch as th
 
-from simpl_sb3.errors import ModelFileError
+from simpl_sb3.errors import ModelFileError, SettingsError
 from simpl_sb3.functional import n_step_return
 
 
@@ -118,6 +118,7 @@ class TaskReplayBuffer:
     :param seed: of the sampling
     :param device: of the samples
     :param handle_timeout_termination: False samples a time limit's end as a termination
+    :raises SettingsError: for more memory than there is
     """
 
     def __init__(
@@ -138,10 +139,17 @@ class TaskReplayBuffer:
         stops = np.cumsum(sizes)
         self._columns = {name: slice(stop - size, stop) for name, size, stop in zip(names, sizes, stops, strict=True)}
         self.context_dim = int(stops[-1])  # a context row is (s, z, r, done, s')
-        self.rows = np.zeros((n_tasks * capacity, self.context_dim), np.float32)
-        self.skill_steps = np.zeros(n_tasks * capacity, np.float32)
-        self.ends = np.zeros(n_tasks * capacity, bool)  # the last row of an episode
-        self.truncated = np.zeros(n_tasks * capacity, bool)  # the same, by a time limit
+        try:
+            self.rows = np.zeros((n_tasks * capacity, self.context_dim), np.float32)
+            self.skill_steps = np.zeros(n_tasks * capacity, np.float32)
+            self.ends = np.zeros(n_tasks * capacity, bool)  # the last row of an episode
+            self.truncated = np.zeros(n_tasks * capacity, bool)  # the same, by a time limit
+        except (MemoryError, ValueError):
+            gigabytes = n_tasks * capacity * (4 * self.context_dim + 6) / 1e9
+            raise SettingsError(
+                f"A replay buffer of {n_tasks} times {capacity} skills needs {gigabytes:.0f} GB, which this machine "
+                "does not give: expected a smaller buffer_size or context_buffer_size."
+            ) from None
         self.written = np.zeros(n_tasks, np.int64)  # rows ever written, per task
         self.rng = np.random.default_rng(seed)
 

@@ -35,15 +35,18 @@ __all__ = [
     "parse_pairs",
 ]
 
+FRAME = str.maketrans("│╭╰╮╯─|+", " " * 8)
+"""What tyro draws its boxes with, with and without Unicode."""
 Pairs = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE"), tyro.conf.UseAppendAction]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verb(Settings):
-    """Base of the verbs. Fields are flags; ``names`` says which flag is called otherwise."""
+    """Base of the verbs. Fields are flags; ``flag_names`` has other names for them, ``former_names`` earlier ones."""
 
     flag_names: ClassVar[Mapping[str, str]] = {}
     positional: ClassVar[frozenset[str]] = frozenset()
+    former_names: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
     def records(cls, chosen: "Chosen") -> Sequence[Settings]:
@@ -184,6 +187,7 @@ def parse(
     :return: the verb with its flags, what was chosen, and the settings that were given
     :raises SettingsError: for flags and values that there are not
     """
+    arguments = [_by_present_name(verb, word) for word in arguments]
     choice = _choice(verb, arguments)
     chosen = Chosen.by(choice.domain, choice.preset, choice.method)
     records = list(verb.records(chosen))
@@ -200,6 +204,12 @@ def parse(
     flags = {_field_of(word) for word in words}
     given = {part: values[part] for part in known if part in flags}
     return verb(**{part: getattr(filled, part) for part in verb.names()}), chosen, given
+
+
+def _by_present_name(verb: type[Verb], word: str) -> str:
+    """A flag by the name that it has now, where the verb had another before."""
+    flag, equals, value = word.partition("=")
+    return verb.former_names.get(flag, flag) + equals + value
 
 
 def _choice(verb: type[Verb], arguments: Sequence[str]) -> _Choice:
@@ -363,8 +373,8 @@ def _call_tyro(form: type[Any], program: str, words: Sequence[str], verb: type[V
 
 def _one_line(box: str, verb: type[Verb]) -> str:
     """What a box of tyro's says first, in the flags' names."""
-    lines = [line.strip("│╭╰╮╯─ \t") for line in re.split(r"│\s*─{5,}", box)[0].splitlines()]
-    text = " ".join(line for line in lines[1:] if line)
+    parts = [" ".join(part.translate(FRAME).split()) for part in re.split(r"[─-]{5,}", box)]
+    text = next((part for part in parts[1:] if part), "")  # the first is the box's title
     text = re.sub(r"^Error parsing (?:(--\S+: )|[\w-]+: )", lambda found: found[1] or "", text)
     text = re.sub(r"^(\w+) (is|has) ", lambda found: f"--{found[1].replace('_', '-')} {found[2]} ", text)
     return text or f"these flags are not understood: see simpl-sb3 {verb.__name__.lower()} --help"

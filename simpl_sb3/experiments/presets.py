@@ -7,7 +7,7 @@ against those classes when it is made. In Python: ``SkillPriorPEARL("MlpPolicy",
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -175,27 +175,20 @@ _PAPER_MAZE_META: dict[str, Any] = {
 }
 _PAPER_MAZE_SPIRL: dict[str, Any] = {**_PAPER_SPIRL, "net_arch": (256, 256, 256), "skill_kl_multiplier": 0.05}
 
+_PAPER = Preset(
+    name="paper",
+    skill_updates=200_000,
+    meta_timesteps=16_000_000,
+    extract=_PAPER_SKILLS,
+    meta_train=_PAPER_MAZE_META,
+    adapt=_PAPER_ADAPT,
+    spirl=_PAPER_MAZE_SPIRL,
+)
+
 PRESETS: dict[str, Preset] = {
     "default": Preset(name="default", spirl={"n_exploration_episodes": 0}),
-    "paper": Preset(
-        name="paper",
-        skill_updates=200_000,
-        meta_timesteps=16_000_000,
-        extract=_PAPER_SKILLS,
-        meta_train=_PAPER_MAZE_META,
-        adapt=_PAPER_ADAPT,
-        spirl=_PAPER_MAZE_SPIRL,
-    ),
-    "maze-paper": Preset(
-        name="maze-paper",
-        **_MAZE,
-        skill_updates=200_000,
-        meta_timesteps=16_000_000,
-        extract=_PAPER_SKILLS,
-        meta_train=_PAPER_MAZE_META,
-        adapt=_PAPER_ADAPT,
-        spirl=_PAPER_MAZE_SPIRL,
-    ),
+    "paper": _PAPER,
+    "maze-paper": replace(_PAPER, name="maze-paper", **_MAZE),
     "maze-fast": Preset(
         name="maze-fast",
         **_MAZE,

@@ -81,6 +81,16 @@ def _common(experiment: Experiment, seed: int) -> dict[str, Any]:
     return {"domain": experiment.domain_text, "preset": experiment.preset.name, "seed": _seed(seed)}
 
 
+def _env(domain: Domain, env: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    :raises SettingsError: for settings that the environment does not have
+    """
+    try:
+        return domain.check_env_settings(env)
+    except SettingsError as error:
+        raise SettingsError(f"Settings of {domain.env_id}: {error}") from error
+
+
 def collect_stage(
     experiment: Experiment,
     output: PathLike = "",
@@ -108,7 +118,7 @@ def collect_stage(
             "dataset": dataset or experiment.dataset_id(),
             "trajectories": _whole("trajectories", number, 1),
             "demonstrator": record.as_dict(),
-            "env": domain.check_env_settings(env),
+            "env": _env(domain, env),
         },
         {},
         str(output),
@@ -194,7 +204,7 @@ def meta_train_stage(
             "minutes": minutes,
             "n_envs": None if n_envs is None else _whole("n_envs", n_envs, 1),
             "training": record.as_dict(),
-            "env": domain.check_env_settings({**preset.meta_train_env, **env}),
+            "env": _env(domain, {**preset.meta_train_env, **env}),
         },
         _source(chosen, chosen.train_needs, source),
         str(output),
@@ -239,7 +249,7 @@ def adapt_stage(
             "agents_per_task": _whole("agents_per_task", agents_per_task, 1),
             "variant": variant,
             "adaptation": {name: value for name, value in resolved.items() if name not in follows},
-            "env": domain.check_env_settings(env),
+            "env": _env(domain, env),
         },
         _source(chosen, chosen.needs, source),
         str(output),

@@ -108,9 +108,10 @@ class Convert(WithSettings, WithOverwrite, WithBar):
         converter = converting_domain(chosen).converter
         settings = converter.settings.of(given).as_dict()
         found = converter.find(self.source)
+        root = None if self.output is None else self.output.resolve()
         dataset = self.dataset or converter.dataset_id
         path = converter.convert(
-            found, dataset, root=self.output, overwrite=self.overwrite, progress_bar=self.progress_bar, **settings
+            found, dataset, root=root, overwrite=self.overwrite, progress_bar=self.progress_bar, **settings
         )
         say(f"Demonstrations: {path}")
 
@@ -348,7 +349,6 @@ class Demo(WithDomain, WithOverwrite, WithSeed, WithDevice, WithBar):
     """
     Adapt to tasks that no training saw, and end with numbers and pictures; in the kitchen, with a film as well.
 
-    :param env: earlier name of --domain
     :param from_scratch: make everything first: demonstrations, skills, meta-training (on two cores about half an hour
         in the maze, longer in the kitchen)
     :param output: folder to make
@@ -356,7 +356,7 @@ class Demo(WithDomain, WithOverwrite, WithSeed, WithDevice, WithBar):
     :param spirl: also learn the same tasks without meta-training, for comparison
     """
 
-    env: str | None = None
+    former_names: ClassVar[Mapping[str, str]] = {"--env": "--domain"}
     from_scratch: bool = False
     output: Path = Path("simpl-demo")
     n_episodes: int = setting(60, at_least=1)
@@ -370,7 +370,7 @@ class Demo(WithDomain, WithOverwrite, WithSeed, WithDevice, WithBar):
         from simpl_sb3.experiments.demo import demo
 
         demo(
-            domain=self.domain or self.env,
+            domain=self.domain,
             preset=self.preset,
             from_scratch=self.from_scratch,
             output=self.output,

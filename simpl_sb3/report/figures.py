@@ -22,10 +22,8 @@ from simpl_sb3.results.facts import SUCCESS, Measure
 __all__ = ["draw_curves", "draw_meta_training", "draw_tasks", "styled"]
 
 MARKERS = "osD^vPX"
-MAX_HEIGHT = 60.0
-"""Of a figure, inches."""
-TASK_EPISODES = (20, 40, 60, 100, 160, 195, 200)
-"""Episodes of the per-task figure, as far as they are reported for the environment; one panel each."""
+MAX_HEIGHT, MAX_TASKS, MAX_PANELS = 60.0, 100, 6
+"""Of a figure: inches, tasks that it lists, and panels."""
 STYLE: dict[Any, Any] = {
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
@@ -122,8 +120,12 @@ def _plot_line(axes: Axes, line: Line, marks: Sequence[Column], colour: str, mar
 
 def draw_tasks(group: Group) -> Figure:
     """Each task's mean as a bar, its seeds as dots, a panel per column; what the first line does best comes first."""
-    columns = [n for n in group.columns() if isinstance(n, Last) or n in TASK_EPISODES][-6:] or group.columns()[-1:]
-    tasks = _ranked_tasks(group, columns)
+    every = group.columns()
+    shown = np.linspace(0, len(every) - 1, min(MAX_PANELS, len(every))).round().astype(int)
+    columns = [every[k] for k in shown]
+    ranked = _ranked_tasks(group, columns)
+    tasks = ranked[:MAX_TASKS]
+    count = f" of the first {MAX_TASKS} of {len(ranked)}" if len(ranked) > MAX_TASKS else ""
     width = min(2, len(columns))
     panel_rows = -(-len(columns) // width)
     height = 0.9 + panel_rows * (0.6 + len(tasks) * (0.1 + 0.085 * len(group.lines)))
@@ -150,7 +152,9 @@ def draw_tasks(group: Group) -> Figure:
         spare[0].legend(handles=handles, loc="center")
     else:
         figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(handles)))
-    figure.suptitle(shortened(f"{group.title}: {group.measure.label} on each", 80), x=0.01, ha="left", fontsize=12)
+    figure.suptitle(
+        shortened(f"{group.title}: {group.measure.label} on each{count}", 80), x=0.01, ha="left", fontsize=12
+    )
     return figure
 
 

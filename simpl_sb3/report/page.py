@@ -13,6 +13,7 @@ from simpl_sb3.report.groups import group_results, read_all
 from simpl_sb3.report.html import html_page, listed_files
 from simpl_sb3.report.pictures import (
     Picture,
+    check_traces,
     group_pictures,
     order_pictures,
     progress_pictures,
@@ -20,8 +21,7 @@ from simpl_sb3.report.pictures import (
 )
 from simpl_sb3.report.tables import tables_as_text
 from simpl_sb3.results.facts import Facts
-from simpl_sb3.results.rows import ResultFile, ResultsError
-from simpl_sb3.results.traces import Completions, holds_completions, read_completions
+from simpl_sb3.results.traces import holds_completions, read_completions
 
 __all__ = ["make_report"]
 
@@ -63,7 +63,8 @@ def make_report(
     groups = group_results(files, known)
     given = [kept] if isinstance(kept, Path) else [Path(path) for path in kept]
     completions = {path.resolve(): read_completions(path) for path in given if holds_completions(path)}
-    _check_completions(completions, files)
+    for path, (found, _) in completions.items():
+        check_traces(path, found, files)
     shown = [read_film(path) for path in films]
     with styled():
         paths = [path for path in given if path.resolve() not in completions]
@@ -84,25 +85,14 @@ def make_report(
     return output / "index.html"
 
 
-def _check_completions(
-    completions: Mapping[Path, tuple[list[Completions], tuple[str, ...]]], files: Sequence[ResultFile]
-) -> None:
-    """
-    :raises ResultsError: for completions of agents that the CSV of the same name does not have
-    """
-    for file in files:
-        found, _ = completions.get(file.path.with_suffix(".npz").resolve(), ([], ()))
-        agents = {(row.method, row.task, row.seed) for row in file.rows}
-        if strangers := [kept for kept in found if (kept.method, kept.task, kept.seed) not in agents]:
-            raise ResultsError(
-                f"{file.path.with_suffix('.npz')} holds task {strangers[0].task} seed {strangers[0].seed}, which "
-                f"{file.path.name} does not; expected both from one run"
-            )
-
-
 def _figures(pictures: Sequence[Picture], films: Sequence[Film]) -> dict[str, bytes]:
     """Files of the folder ``figures``, by name."""
-    content = {f"figures/{picture.name}.png": picture.png for picture in pictures}
+    content: dict[str, bytes] = {}
+    for picture in pictures:
+        name = f"figures/{picture.name}"
+        while f"{name}.png" in content:  # of other names that differ in their signs only
+            name += "-2"
+        content[f"{name}.png"] = picture.png
     for number, film in enumerate(films, start=1):
         name = f"film-{number}" if len(films) > 1 else "film"
         content |= {f"figures/{name}.mp4": film.mp4, f"figures/{name}.png": film.strip}

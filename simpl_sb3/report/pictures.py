@@ -19,9 +19,9 @@ from simpl_sb3.report.paths import draw_trajectories
 from simpl_sb3.results.facts import SUCCESS, Facts, Measure, Walls
 from simpl_sb3.results.reading import read_bytes
 from simpl_sb3.results.rows import ResultFile, ResultsError
-from simpl_sb3.results.traces import Completions, Trajectory, read_trajectories
+from simpl_sb3.results.traces import Completions, Trace, Trajectory, read_trajectories
 
-__all__ = ["Picture", "group_pictures", "order_pictures", "progress_pictures", "trajectory_pictures"]
+__all__ = ["Picture", "check_traces", "group_pictures", "order_pictures", "progress_pictures", "trajectory_pictures"]
 
 MAX_TRAJECTORY_TASKS = 6
 MAX_LOG_BYTES = 200_000_000
@@ -95,6 +95,24 @@ def order_pictures(
     return pictures
 
 
+def check_traces(path: Path, traces: Sequence[Trace], files: Sequence[ResultFile]) -> None:
+    """
+    :param path: of the ``.npz`` that holds the traces
+    :param files: the rows
+    :raises ResultsError: for a trace of an agent that the CSV of the same name does not have
+    """
+    for file in files:
+        if file.path.with_suffix(".npz").resolve() != path.resolve():
+            continue
+        agents = {(row.method, row.task, row.seed) for row in file.rows}
+        for trace in traces:
+            if (trace.method, trace.task, trace.seed) not in agents:
+                raise ResultsError(
+                    f"{path} holds task {trace.task} seed {trace.seed}, which {file.path.name} does not; "
+                    "expected both from one run"
+                )
+
+
 def trajectory_pictures(
     paths: Sequence[Path], files: Sequence[ResultFile], facts: Mapping[str, Facts]
 ) -> list[Picture]:
@@ -112,6 +130,7 @@ def trajectory_pictures(
     for path in paths:
         env = envs.get(path.resolve()) or (next(iter(known)) if len(known) == 1 else "")
         trajectories, walls = read_trajectories(path)
+        check_traces(path, trajectories, files)
         if walls is None and env in facts:
             walls = facts[env].walls
         tasks = places.setdefault((env, walls), {})

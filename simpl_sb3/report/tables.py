@@ -184,7 +184,7 @@ def _notes(group: Group) -> list[str]:
         most = max(len(line.episodes.tasks) for line in group.lines)
         notes.append(
             "† All agents of each task agree, so the interval has no width; "
-            f"{most} agents alike still leave room for a share of {number(3 / most)} that are not."
+            f"{most} agents alike still leave room for a share of {number(min(1.0, 3 / most))} that are not."
         )
     return notes
 

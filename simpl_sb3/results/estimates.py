@@ -29,6 +29,8 @@ __all__ = [
 FloatArray = npt.NDArray[np.float64]
 
 N_RESAMPLES = 10_000
+MAX_POINTS = 1_000
+"""Of a learning curve."""
 RESAMPLING_SEED = 20220
 TAILS = (0.025, 0.975)
 
@@ -140,7 +142,7 @@ def bootstrap_interval(values: FloatArray, tasks: Sequence[str]) -> tuple[FloatA
     return low, high
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=4)
 def _resampling_weights(tasks: tuple[str, ...]) -> FloatArray:
     """Weight of each agent in each resampled mean, (resamples, agents); every row sums to 1."""
     strata = [np.flatnonzero([task == name for task in tasks]) for name in sorted(set(tasks))]
@@ -168,12 +170,24 @@ def estimate(values: FloatArray, tasks: Sequence[str]) -> Estimate:
 
 def learning_curve(episodes: AgentEpisodes) -> Curve:
     """
-    The value at every N that all agents have. At 16 to 19 and 21 to 24 there is none: the ten episodes would mix those
-    that explore, 1 to 20, with those after.
+    The value at every N that all agents have, or at ``MAX_POINTS`` of them. At 16 to 19 and 21 to 24 there is none: the
+    ten episodes would mix those that explore, 1 to 20, with those after.
     """
+    complete = ~np.isnan(episodes.values).any(axis=0)
+    known = np.concatenate([[0], np.cumsum(complete)])  # [k]: among episodes 1 to k
     last = episodes.values.shape[1]
     inside = [n for n in range(5, last - 4) if n == 20 or not 16 <= n <= 24]
-    numbers = np.array([n for n in inside if episodes.has(n)], dtype=np.int64)
+    windows = ((n, episodes_at(n)) for n in inside)
+    numbers = np.array(
+        [
+            n
+            for n, window in windows
+            if window.stop - 1 <= last and known[window.stop - 1] - known[window.start - 1] == len(window)
+        ],
+        dtype=np.int64,
+    )
+    if len(numbers) > MAX_POINTS:
+        numbers = numbers[np.linspace(0, len(numbers) - 1, MAX_POINTS).astype(int)]
     values = (
         np.stack([episodes.at(int(n)) for n in numbers], axis=1) if len(numbers) else np.empty((len(episodes.tasks), 0))
     )

@@ -14,7 +14,7 @@ from simpl_sb3.errors import ResultsError
 
 __all__ = ["read_arrays", "read_bytes"]
 
-MAX_TEXT_BYTES = 500_000_000
+MAX_TEXT_BYTES = 200_000_000
 MAX_ARCHIVE_BYTES = 500_000_000
 MAX_UNPACKED_BYTES = 2_000_000_000
 

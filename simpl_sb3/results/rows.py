@@ -42,7 +42,7 @@ __all__ = [
     "write_results",
 ]
 
-MAX_AGENTS, MAX_VALUES = 5_000, 20_000_000
+MAX_AGENTS, MAX_VALUES = 2_000, 20_000_000
 """Of one line: agents, and agents times episodes."""
 FOREIGN_FILES = frozenset({"progress.csv"})
 """CSV files that lie in run folders and hold no rows: Stable-Baselines3's log."""

@@ -154,19 +154,21 @@ class SkillExtractor:
         self.model.unfreeze()
         sums = th.zeros(len(SkillLosses._fields), device=self.device)
         n_summed = 0
-        with tqdm(total=total_updates, initial=self.n_updates, unit="update", disable=not progress_bar) as bar:
-            while self.n_updates < total_updates:
-                sums += th.stack(self._update(total_updates))
-                n_summed += 1
-                bar.update()
-                if self.n_updates % log_interval == 0 or self.n_updates == total_updates:
-                    self._log(logger, sums / n_summed, bar)
-                    n_summed, sums = 0, th.zeros_like(sums)
-                    if callback is not None and callback(self) is False:
-                        break
-                if checkpoint_interval is not None and self.n_updates % checkpoint_interval == 0:
-                    self.save_checkpoint()
-        logger.close()
+        try:
+            with tqdm(total=total_updates, initial=self.n_updates, unit="update", disable=not progress_bar) as bar:
+                while self.n_updates < total_updates:
+                    sums += th.stack(self._update(total_updates))
+                    n_summed += 1
+                    bar.update()
+                    if self.n_updates % log_interval == 0 or self.n_updates == total_updates:
+                        self._log(logger, sums / n_summed, bar)
+                        n_summed, sums = 0, th.zeros_like(sums)
+                        if callback is not None and callback(self) is False:
+                            break
+                    if checkpoint_interval is not None and self.n_updates % checkpoint_interval == 0:
+                        self.save_checkpoint()
+        finally:
+            logger.close()
         return self.model.freeze()
 
     def _update(self, total_updates: int) -> tuple[th.Tensor, ...]:

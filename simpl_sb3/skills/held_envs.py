@@ -198,14 +198,10 @@ def get_attr_of(envs: HeldVectorEnv, indices: list[int], name: str) -> list[Any]
 
 def set_attr_of(envs: HeldVectorEnv, indices: list[int], name: str, value: Any) -> None:
     """Set an attribute of some environments; the others keep theirs."""
-    if isinstance(envs, HeldEnvs):
-        for i in indices:
-            envs.envs[i].set_wrapper_attr(name, value)
-    elif name == "task":
-        envs.set_task(value, indices=indices)
-    elif len(indices) < envs.num_envs:
-        raise EnvironmentSpecError(f"The environments share {name}: it can be set for all of them, not for {indices}.")
-    elif hasattr(envs, "set_attr"):
-        envs.set_attr(name, [value] * envs.num_envs)
-    else:
+    if not hasattr(envs, "set_attr"):
         setattr(envs, name, value)
+        return
+    values = [value] * envs.num_envs if len(indices) == envs.num_envs else list(envs.get_attr(name))
+    for i in indices:
+        values[i] = value
+    envs.set_attr(name, values)  # one each: Gymnasium takes a single tuple for one value per environment

@@ -80,8 +80,12 @@ def check_optimizer_state(given: Any, optimizer: th.optim.Optimizer) -> dict[str
             like = parameters[index]
             shape = th.Size([]) if name == "step" else like.shape
             fits = isinstance(moment, th.Tensor) and moment.shape == shape and moment.is_floating_point()
-            if not fits or not th.isfinite(moment).all() or (name == "step" and moment < 0.0):
-                raise ModelFileError(f"the optimiser's {name} of parameter {index} does not fit shape {tuple(shape)}")
+            never_below_0 = name in ("step", "exp_avg_sq")
+            if not fits or not th.isfinite(moment).all() or (never_below_0 and (moment < 0.0).any()):
+                raise ModelFileError(
+                    f"the optimiser's {name} of parameter {index} does not fit: expected a tensor {tuple(shape)} of "
+                    "finite numbers"
+                )
         state[index] = dict(moments)
     if state and len({frozenset(moments) for moments in state.values()}) != 1:
         raise ModelFileError("the optimiser's parameters have different kinds of state")

@@ -14,7 +14,7 @@ from envs_for_tests import SKILL_DIM, LineEnv, line_envs, same_parameters, tiny_
 from gymnasium.spaces import Box
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from simpl_sb3.algorithms.base import same_skills
+from simpl_sb3.algorithms.checks import same_skills
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.errors import EnvironmentSpecError, SettingsError, SkillMismatchError
 from simpl_sb3.skills.vec_env import SkillVecEnv

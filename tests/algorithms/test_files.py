@@ -3,6 +3,7 @@
 import io
 import json
 import pickletools
+import resource
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from algorithms_for_tests import KINDS, Kind, both, make, rewrite, rewrite_data,
 from envs_for_tests import CountingEnv, LineEnv, LineTask, tiny_skills
 from stable_baselines3 import PPO
 
+from simpl_sb3.algorithms import files
 from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.errors import EnvironmentSpecError, ModelFileError, SettingsError, SimplError
@@ -191,6 +193,138 @@ def test_foreign_files_are_refused(kind: Kind, saved: dict[Kind, Path], tmp_path
         with pytest.raises(ModelFileError, match=path.stem):
             kind.load(path, device="cpu")
     assert issubclass(ModelFileError, SimplError)
+
+
+# ---------------------------------------------------------------- hostile files
+
+
+def change_learner(source: Path, target: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
+    return change_tensors(source, target, "learner.pth", change)
+
+
+def change_tensors(source: Path, target: Path, member: str, change: Callable[[dict[str, Any]], Any]) -> Path:
+    def rewritten(members: dict[str, bytes]) -> None:
+        state = th.load(io.BytesIO(members[member]), weights_only=True)
+        change(state)
+        content = io.BytesIO()
+        th.save(state, content)
+        members[member] = content.getvalue()
+
+    return rewrite(source, target, rewritten)
+
+
+@both
+def test_moments_of_other_shapes_never_reach_the_fused_step(
+    kind: Kind, saved: dict[Kind, Path], tmp_path: Path
+) -> None:
+    """It would write past their end."""
+
+    def small(state: dict[str, Any]) -> None:
+        for moments in state["optimizers"]["actor"]["state"].values():
+            moments["exp_avg"], moments["exp_avg_sq"] = th.zeros(3), th.zeros(3)
+
+    with pytest.raises(
+        ModelFileError, match=r"model\.zip: .*optimiser 'actor'.*exp_avg of parameter 0.*expected a tensor"
+    ):
+        kind.load(change_learner(saved[kind], tmp_path / "model.zip", small), device="cpu")
+
+
+@both
+def test_rates_of_a_file_are_not_obeyed(kind: Kind, saved: dict[Kind, Path], tmp_path: Path) -> None:
+    """A learning rate of NaN, betas that are text: the settings say what these are."""
+
+    def hostile(state: dict[str, Any]) -> None:
+        for optimizer in state["optimizers"].values():
+            optimizer["param_groups"][0].update(lr=float("nan"), betas="x", eps=-1.0)
+
+    model = kind.load(change_learner(saved[kind], tmp_path / "model.zip", hostile), wrapped(), device="cpu").learn(5)
+    assert all(th.isfinite(parameter).all() for parameter in model.policy.parameters())
+
+
+@both
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(
+    kind: Kind, number: float, saved: dict[Kind, Path], tmp_path: Path
+) -> None:
+    for name in ("actor.weights.0", "critics_target.biases.0", "skills.decoder.layers.0.weight"):
+
+        def spoil(state: dict[str, Any], name: str = name) -> None:
+            key = name if name in state else next(key for key in state if key.startswith("skills.decoder"))
+            state[key].view(-1)[0] = number
+
+        path = change_tensors(saved[kind], tmp_path / "model.zip", "policy.pth", spoil)
+        with pytest.raises(ModelFileError, match="NaN or infinite"):
+            kind.load(path, device="cpu")
+
+
+HUGE: dict[str, dict[str, Any]] = {
+    "network": {"net_arch": [16384, 16384, 16384, 16384]},
+    "a network beyond the range": {"net_arch": [10**9]},
+    "a buffer": {"buffer_size": 10**12},
+    "an encoder": {"encoder_width": 16384},
+    "a latent": {"task_latent_dim": 16384},
+    "a seed": {"seed": -1},
+    "a rate": {"learning_rate": "x"},
+    "a folder": {"tensorboard_log": "somewhere"},
+    "words": {"verbose": 3},
+    "layers of -1": {"net_arch": [-1]},
+}
+
+
+@both
+@pytest.mark.parametrize("what", HUGE)
+def test_settings_of_a_file_are_checked_before_memory_is_taken(
+    kind: Kind, what: str, saved: dict[Kind, Path], tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(saved[kind]) as archive:
+        settings = json.loads(archive.read("data"))["settings"]
+    path = rewrite_data(saved[kind], tmp_path / "model.zip", settings=settings | HUGE[what])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ModelFileError, match=r"model\.zip"):
+        kind.load(path, device="cpu")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
+
+
+@both
+@pytest.mark.parametrize("bound", [-1, 0, float("inf"), float("nan"), 1e30, [1.0]])
+def test_bounds_that_are_none(kind: Kind, bound: Any, saved: dict[Kind, Path], tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"model\.zip"):
+        kind.load(rewrite_data(saved[kind], tmp_path / "model.zip", action_bound=bound), device="cpu")
+
+
+@both
+@pytest.mark.parametrize("member", ["policy.pth", "learner.pth"])
+@pytest.mark.parametrize("content", [[1, 2], 5, {}, {"policy": th.zeros(3)}], ids=str)
+def test_members_that_are_something_else(
+    kind: Kind, member: str, content: Any, saved: dict[Kind, Path], tmp_path: Path
+) -> None:
+    written = io.BytesIO()
+    th.save(content, written)
+    path = rewrite(saved[kind], tmp_path / "model.zip", lambda members: members.update({member: written.getvalue()}))
+    with pytest.raises(ModelFileError, match=r"model\.zip"):
+        kind.load(path, device="cpu")
+
+
+@both
+def test_a_zip_bomb_is_not_unpacked(
+    kind: Kind, saved: dict[Kind, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "MAX_MEMBER_BYTES", {**files.MAX_MEMBER_BYTES, "policy.pth": 1000})
+    with pytest.raises(ModelFileError, match=r"policy\.pth unpacks to"):
+        kind.load(saved[kind], device="cpu")
+
+
+@both
+def test_the_refusal_of_a_pickle_gives_no_advice(kind: Kind, saved: dict[Kind, Path], tmp_path: Path) -> None:
+    """Torch would advise to run what the file holds."""
+    content = io.BytesIO()
+    th.save({"weights": Code(tmp_path / "made by code")}, content)
+    path = rewrite(
+        saved[kind], tmp_path / "model.zip", lambda members: members.update({"policy.pth": content.getvalue()})
+    )
+    with pytest.raises(ModelFileError) as caught:
+        kind.load(path, device="cpu")
+    assert "weights_only" not in str(caught.value)
 
 
 def test_errors_say_what_was_expected(saved: dict[Kind, Path]) -> None:

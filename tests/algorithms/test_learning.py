@@ -81,6 +81,10 @@ def test_skill_prior_pearl_learns_to_learn() -> None:
         batch_size=32,
         gamma=GAMMA,
         tau=0.02,
+        n_steps=6,
+        kl_clip=5.0,
+        skill_kl_targets=(0.5, 1.0),
+        context_reward_rows=8,
         net_arch=(64, 64),
         encoder_width=64,
         task_latent_dim=2,
@@ -90,7 +94,7 @@ def test_skill_prior_pearl_learns_to_learn() -> None:
         device="cpu",
     )
     before = successes(model, TEST, 50)
-    model.learn(6_000)
+    model.learn(9_000)
     assert before < 0.2
     assert np.mean(model._results["rollout/success_posterior"]) > 0.8
 

@@ -10,12 +10,17 @@ import numpy as np
 import pytest
 from kitchen_data_for_tests import MINARI_ID, d4rl_arrays, write_hdf5, write_minari_kitchen
 
+import simpl_sb3
 from simpl_envs import KITCHEN_TASK_SETS
 from simpl_envs.kitchen.tasks import completed_subtasks
-from simpl_sb3 import PRETRAINED, SkillModel, SkillPriorPEARL, load_minari
-from simpl_sb3.experiments.cli import VERBS, main
-from simpl_sb3.experiments.stages import minari_folder
+from simpl_sb3 import PRETRAINED, AdaptationSettings, SkillModel, SkillPriorPEARL, load_minari
+from simpl_sb3.algorithms.settings import MetaTrainingSettings
+from simpl_sb3.experiments.cli import main
+from simpl_sb3.experiments.verbs import VERBS
+from simpl_sb3.methods import METHODS
 from simpl_sb3.results.rows import read_results
+from simpl_sb3.settings import Settings
+from simpl_sb3.skills.settings import ExtractionSettings, SkillModelSettings
 
 MODEL = str(PRETRAINED / "maze-fast" / "model.zip")
 SKILLS = str(PRETRAINED / "maze-fast" / "skills.safetensors")
@@ -50,7 +55,57 @@ def test_help_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(verb, "--help") == 0
     text = capsys.readouterr().out
-    assert all(option in text for option in ("--seed", "--device", "--output", "--overwrite"))
+    assert all(option in text for option in ("--output", "--overwrite"))
+    assert ("--seed" in text) == (verb not in ("convert", "report"))  # nothing is random there
+    assert ("--device" in text) == (verb in ("extract", "meta-train", "adapt", "demo"))
+
+
+@pytest.mark.parametrize(
+    ("command", "records"),
+    [
+        ("extract", (SkillModelSettings, ExtractionSettings)),
+        ("meta-train", (MetaTrainingSettings,)),
+        ("adapt --method spirl", (AdaptationSettings,)),
+    ],
+)
+def test_every_setting_is_a_flag_with_its_default(
+    command: str, records: tuple[type[Settings], ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*command.split(), "--help") == 0
+    text = capsys.readouterr().out
+    for record in records:
+        for name in record.names():
+            if name not in METHODS["spirl"].unused or "adapt" not in command:
+                assert f"--{name.replace('_', '-')} " in text.replace(",", " ") + " ", name
+    assert "(default:" in text
+    assert "--exploration-spread" not in text or command == "meta-train"
+
+
+def test_defaults_are_those_of_preset_and_domain(capsys: pytest.CaptureFixture[str]) -> None:
+    def shown(*arguments: str) -> str:
+        assert run(*arguments, "--help") == 0
+        return " ".join(re.sub("[│╭╮╰╯─]", " ", capsys.readouterr().out).split())
+
+    assert "first update (default: 0.002)" in shown("extract")
+    assert "first update (default: 0.001)" in shown("extract", "--preset", "kitchen-paper")
+    assert "--pushes FLOAT" in shown("collect", "--domain", "kitchen")
+    assert "--pushes FLOAT" not in shown("collect")
+    assert "--max-steps INT" in shown("convert")
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"simpl-sb3 {simpl_sb3.__version__}\n"
+
+
+def test_help_comes_without_torch() -> None:
+    code = (
+        "import sys\nfrom simpl_sb3.experiments.cli import main\n"
+        "try:\n    main(['meta-train', '--help'])\nexcept SystemExit:\n    pass\n"
+        "print([name for name in ('torch', 'stable_baselines3', 'mujoco', 'minari') if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"
 
 
 def test_python_m() -> None:
@@ -67,7 +122,7 @@ def test_python_m() -> None:
     [
         ["collect", "--trajectorys", "3"],
         ["collect", "--trajectories", "many"],
-        ["collect", "--progress"],
+        ["report", "rows", "--seed", "3"],
         ["convert"],
         ["extract"],
         ["adapt", "--from", MODEL, "--output", "rows.csv", "--method", "sac"],
@@ -82,32 +137,54 @@ def test_unknown_flags_are_refused(arguments: list[str], folder: Path, capsys: p
 
 
 ERRORS = {
+    "": "A verb is missing: expected one of collect",
+    "practise": "No verb 'practise': expected one of collect",
     "collect --trajectories 0": "--trajectories is 0: expected at least 1",
-    "collect --noise -1 --output data": "expected a standard deviation",
+    "collect --noise -1 --output data": "--noise is -1.0: expected at least 0",
     "collect --dataset nonsense/ --output data": "dataset id is 'nonsense/'",
     "collect --preset maze": "No preset 'maze': expected one of",
+    "collect --domain maize": "No domain 'maize': expected one of kitchen, maze",
+    "collect --domain kitchen --preset maze-fast": "is for the domain maze, not for kitchen: expected one of default",
+    "collect --env gravity=2": "SimplMaze-v0",
+    "collect --env physics": "expected NAME=VALUE",
+    "collect --seed -1": "--seed is -1: expected at least 0",
+    "collect --pushes 0.1": "'--pushes'",
     "convert no/such-v0 --output data": "expected an HDF5 file of D4RL, or what `minari download",
     "convert missing.hdf5 --output data": "missing.hdf5: cannot be read as HDF5",
     "convert missing.hdf5 --max-steps 0": "--max-steps is 0: expected at least 1",
+    "convert missing.hdf5 --domain maze": "The domain maze converts no demonstrations: expected one of kitchen",
     "extract --output skills --dataset no/such-v0": "no Minari dataset 'no/such-v0'",
-    "extract --output skills --set horizen=3": "expected name=value with one of the names horizon",
-    "extract --output skills --set horizon=long": "expected int",
+    "extract --output skills --set horizen=3": "expected NAME=VALUE with one of the names horizon",
+    "extract --output skills --set horizon=long": "--horizon: invalid",
+    "extract --output skills --horizon long": "--horizon: invalid",
     "extract --output skills --total-updates 0": "--total-updates is 0",
-    f"meta-train --skills {SKILLS} --output model --train-tasks train-41": "No task set 'train-41'",
-    f"meta-train --skills {SKILLS} --output model --set seed=1": "expected name=value",
+    "extract --output skills --prior-temperature nan": "--prior-temperature is nan: expected",
+    "extract --output skills --gamma 0.9": "no flag '--gamma'",
+    f"meta-train --skills {SKILLS} --output model --train-tasks train-41": "No task set or task 'train-41'",
+    f"meta-train --skills {SKILLS} --output model --set seed=1": "expected NAME=VALUE",
     f"meta-train --skills {SKILLS} --output model --device tpx": "No device 'tpx'",
     f"meta-train --skills {SKILLS} --output model --n-envs 0": "--n-envs is 0",
+    f"meta-train --skills {SKILLS} --output model --minutes -1": "--minutes is -1.0: expected above 0",
+    f"meta-train --skills {SKILLS} --output model --minutes inf": "--minutes is inf",
+    f"meta-train --skills {SKILLS} --output model --method spirl": "Method spirl has no meta-training",
+    "meta-train --output model": "Method simpl starts from skills",
     "meta-train --skills missing.safetensors --output model": "missing.safetensors",
     f"meta-train --skills {MODEL} --output model": "model.zip",
     "adapt --from missing.zip --output rows.csv": "No model file missing.zip",
     f"adapt --from {SKILLS} --output rows.csv": "is not a saved SkillPriorPEARL",
     f"adapt --from {MODEL} --output rows.txt": "ends in .csv",
-    f"adapt --from {MODEL} --output rows.csv --tasks goals": "No task set 'goals'",
+    f"adapt --from {MODEL} --output rows.csv --tasks goals": "No task set or task 'goals'",
+    f"adapt --from {MODEL} --output rows.csv --tasks 12-7,99-99": "'99-99'",
     f"adapt --from {MODEL} --output rows.csv --tasks random:1000:0": "Asked for 1000 goals",
     f"adapt --from {MODEL} --output rows.csv --agents-per-task 0": "--agents-per-task is 0",
-    f"adapt --from {MODEL} --output rows.csv --film": "Task 12-7 has no subtasks to film",
+    f"adapt --from {MODEL} --output rows.csv --method sac": "No method 'sac': expected one of simpl, spirl",
+    f"adapt --from {MODEL} --output rows.csv --variant \udcf6": "is no UTF-8",
     f"adapt --from {MODEL} --output rows.csv --set n_episodes=3": "20 exploring episodes of 3",
     f"adapt --from {MODEL} --output rows.csv --set exploration=wild": "expected one of prior, aggregate, posterior",
+    f"adapt --from {MODEL} --output rows.csv --tau nan": "--tau is nan",
+    f"adapt --from {MODEL} --output rows.csv --net-arch 8": "a setting that the method simpl does not use",
+    f"adapt --from {SKILLS} --method spirl --output rows.csv --context-size 8": "the method spirl does not use",
+    f"adapt --from {MODEL} --output rows.csv --n-episode 40": "did you mean '--n-episodes'",
     "report missing.csv": "missing.csv",
     "report .": ". holds no results",
 }
@@ -151,10 +228,22 @@ def test_a_corrupt_model_is_refused(folder: Path, capsys: pytest.CaptureFixture[
     assert [path.name for path in folder.iterdir()] == ["model.zip"]
 
 
-def test_errors_of_the_file_system_are_one_line_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_outputs_that_cannot_be_written_are_refused_before_the_work(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (folder / "file").touch()
-    assert run("collect", "--trajectories", 1, "--output", "file/data", "--no-progress-bar") == 2
-    assert capsys.readouterr().err.count("\n") == 1
+    (folder / "x.csv").mkdir()
+    for command in (
+        "collect --trajectories 1 --output file/data",
+        "extract --output file/skills",
+        f"meta-train --skills {SKILLS} --output file/model",
+        f"adapt --from {MODEL} --output file/rows.csv",
+        f"adapt --from {MODEL} --output x.csv --overwrite",
+        "demo --output file/demo",
+    ):
+        assert run(*command.split()) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+    assert sorted(path.name for path in folder.rglob("*")) == ["file", "x.csv"]
 
 
 # ------------------------------------------------------------ the kitchen's demonstrations
@@ -185,8 +274,7 @@ def test_both_layouts_are_converted(human_data: Path, capsys: pytest.CaptureFixt
 def test_converted_into_another_folder(human_data: Path) -> None:
     assert run("convert", MINARI_ID, "--output", "elsewhere") == 0
     assert not (human_data / "data" / "simpl").exists()
-    with minari_folder(human_data / "elsewhere"):
-        assert load_minari("simpl/kitchen-human-v0", horizon=10).n_episodes == 2
+    assert load_minari("simpl/kitchen-human-v0", horizon=10, root=human_data / "elsewhere").n_episodes == 2
 
 
 def test_what_cannot_be_converted_leaves_nothing(human_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -207,7 +295,7 @@ def test_skills_of_unconverted_data_are_refused(human_data: Path, capsys: pytest
     """And the very command that the refusal names converts it."""
     extract = ("extract", "--preset", "kitchen-fast", "--output", "skills", "--total-updates", 2, "--device", "cpu")
     quiet = (*SMALL, "--no-progress-bar")
-    for key in ((), ("--set", "observation_key=observation")):
+    for key in ((), ("--observation-key", "observation")):
         assert run(*extract, "--dataset", MINARI_ID, *key, *quiet) == 2
         error = capsys.readouterr().err
         assert error.count("\n") == 1
@@ -223,7 +311,7 @@ def test_skills_of_unconverted_data_are_refused(human_data: Path, capsys: pytest
 def test_a_preset_and_a_dataset_of_different_environments(human_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run("convert", MINARI_ID)
     assert run("extract", "--dataset", "simpl/kitchen-human-v0", "--output", "skills") == 2
-    expected = "was made for SimplKitchen-v0, preset maze-fast is for SimplMaze-v0: expected --preset kitchen-"
+    expected = "was made for SimplKitchen-v0, the domain maze is for SimplMaze-v0: expected --domain kitchen"
     assert expected in capsys.readouterr().err
     assert not (human_data / "skills").exists()
 
@@ -234,10 +322,10 @@ def test_collect_in_the_kitchen(folder: Path) -> None:
     assert run(*collect, "--trajectories", 2) == 0
     assert run(*collect, "--trajectories", 1, "--dataset", "own/again-v0", "--seed", 0) == 0
     assert run(*collect, "--trajectories", 1, "--dataset", "own/other-v0", "--seed", 1) == 0
-    with minari_folder(folder / "data"):
-        shown, again, other = (
-            load_minari(name, horizon=10) for name in ("simpl/kitchen-scripted-v0", "own/again-v0", "own/other-v0")
-        )
+    shown, again, other = (
+        load_minari(name, horizon=10, root=folder / "data")
+        for name in ("simpl/kitchen-scripted-v0", "own/again-v0", "own/other-v0")
+    )
     assert (shown.n_episodes, shown.observation_space.shape, shown.action_space.shape) == (2, (60,), (9,))
     targets = {task.subtasks for task in KITCHEN_TASK_SETS["target"]}
     for index in range(2):
@@ -265,7 +353,7 @@ def test_every_verb_once(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     skills = ("--skills", "skills/skills.safetensors", "--output", "model", "--device", "cpu")
     small = ["--set", "gradient_steps=2", "--set", "batch_size=8", "--set", "net_arch=[16]"]
     assert (
-        run("meta-train", *skills, "--train-tasks", "easy", "--total-timesteps", 1001, "--n-envs", 5, *small, *quiet)
+        run("meta-train", *skills, "--train-tasks", "easy", "--total-timesteps", 2100, "--n-envs", 5, *small, *quiet)
         == 0
     )
     assert len(SkillPriorPEARL.load(folder / "model" / "model.zip").task_names) == 5
@@ -273,10 +361,11 @@ def test_every_verb_once(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     for stage, part in (("extract", "skills"), ("meta-train", "model")):
         record = (folder / part / "run.json").read_text()
         assert json.loads(record)["stage"] == stage
+        assert json.loads(record)["state"] == "finished"
         assert str(folder) not in record
 
-    cheap = ["--set", "n_episodes=2", "--set", "updates_per_skill=0.02", "--set", "batch_size=8"]
-    explore = ["--set", "n_exploration_episodes=1", "--set", "initial_updates=1"]
+    cheap = ["--n-episodes", 2, "--train-freq", 50, "--set", "batch_size=8"]
+    explore = ["--n-exploration-episodes", 1, "--set", "initial_updates=1"]
     common = ("--tasks", "random:2:0", "--device", "cpu", *cheap, *quiet)
     assert run("adapt", "--from", "model/model.zip", "--output", "rows/simpl.csv", *explore, *common) == 0
     spirl = ("--from", "skills/skills.safetensors", "--method", "spirl", "--output", "rows/spirl.csv")

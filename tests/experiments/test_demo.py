@@ -9,7 +9,7 @@ from envs_for_tests import tiny_skills
 from videos_for_tests import decode
 
 from simpl_envs import KITCHEN_TASK_SETS
-from simpl_sb3 import PRETRAINED, SimplError, SkillPriorPEARL, make_skill_vec_env, preset
+from simpl_sb3 import PRESETS, PRETRAINED, SimplError, SkillPriorPEARL, make_skill_vec_env, preset
 from simpl_sb3.errors import DrawingError
 from simpl_sb3.experiments import demo
 from simpl_sb3.results.rows import read_results
@@ -23,17 +23,16 @@ TINY = replace(
     test_tasks="random:1:0",
     n_trajectories=20,
     skill_updates=2,
-    meta_timesteps=1001,  # the second iteration has posterior episodes
+    meta_timesteps=2100,  # the second iteration has posterior episodes
     extract={"encoder_hidden": (8,), "decoder_hidden": (8,), "prior_hidden": (8,), "batch_size": 8},
     meta_train={"gradient_steps": 1, "batch_size": 8, "net_arch": (8,), "encoder_width": 8},
-    adapt={"n_exploration_episodes": 1, "initial_updates": 1, "updates_per_skill": 0.02, "batch_size": 8},
-    spirl={"n_exploration_episodes": 0, "updates_per_skill": 0.02, "batch_size": 8, "net_arch": (8,)},
+    adapt={"n_exploration_episodes": 1, "initial_updates": 1, "train_freq": 50, "batch_size": 8},
+    spirl={"n_exploration_episodes": 0, "train_freq": 50, "batch_size": 8, "net_arch": (8,)},
 )
-
-
 KITCHEN = replace(
     TINY,
-    env_id="SimplKitchen-v0",
+    name="kitchen-fast",
+    domain="kitchen",
     dataset_id="simpl/tiny-kitchen-v0",
     train_tasks="tiny",
     test_tasks="tiny",
@@ -46,8 +45,8 @@ KITCHEN_STEPS = 12  # of an episode: drawing takes a while
 
 @pytest.fixture(autouse=True)
 def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
-    tiny = {"maze-fast": TINY, "kitchen-fast": KITCHEN}
-    monkeypatch.setattr("simpl_sb3.experiments.demo.preset", lambda name: replace(tiny[name], name=name))
+    monkeypatch.setitem(PRESETS, "maze-fast", TINY)
+    monkeypatch.setitem(PRESETS, "kitchen-fast", KITCHEN)
     monkeypatch.setitem(KITCHEN_TASK_SETS, "tiny", KITCHEN_TASK_SETS["target"][:1])
     monkeypatch.setattr("simpl_sb3.experiments.filming.TAKES", 2)
 
@@ -153,7 +152,7 @@ def test_missing_artefacts_are_said_before_the_work(
 
 
 def test_settings_are_refused_before_the_work(tmp_path: Path) -> None:
-    with pytest.raises(SimplError, match="1 exploring episodes of 0"):
+    with pytest.raises(SimplError, match="n_episodes is 0"):
         demo.demo(output=tmp_path / "demo", from_scratch=True, n_episodes=0)
     assert not list(tmp_path.iterdir())
 
@@ -164,7 +163,7 @@ def test_from_scratch_and_once_more(tmp_path: Path, capsys: pytest.CaptureFixtur
         demo.demo(from_scratch=True, output=tmp_path / "demo", n_episodes=2, device="cpu", overwrite=overwrite)
     text = capsys.readouterr().out
     assert all(f"{step}/3 " in text for step in (1, 2, 3))
-    trained = {path.name for path in (tmp_path / "demo" / "trained").iterdir()}
+    trained = {path.name for path in (tmp_path / "demo" / "trained").rglob("*")}
     assert {path.name for path in (PRETRAINED / "maze-fast").iterdir()} - {"provenance.json"} <= trained
     check_pictures(tmp_path / "demo")
 

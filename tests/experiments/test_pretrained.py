@@ -3,6 +3,7 @@
 import hashlib
 import json
 
+import numpy as np
 import pytest
 
 from simpl_sb3 import PRESETS, PRETRAINED, SkillModel, SkillPriorPEARL, make_skill_vec_env
@@ -25,13 +26,31 @@ def test_files_are_those_of_the_provenance(folder):
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_model_acts_in_its_environment(folder):
-    preset = PRESETS[folder.name]
+    domain = find_domain(PRESETS[folder.name].domain)
     skills = SkillModel.load(folder / "skills.safetensors")
     model = SkillPriorPEARL.load(folder / "model.zip", device="cpu")
-    env = make_skill_vec_env(find_domain(preset.domain).env_id, skills, n_envs=2, seed=0)
+    env = make_skill_vec_env(domain.env_id, skills, n_envs=2, seed=0)
     observations = env.reset()
     z, state = model.predict(observations)
     assert z.shape == (2, skills.skill_dim)
     assert state[0].shape == (2, model.task_latent_dim)
     env.step(z)
     env.close()
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_provenance_is_complete(folder):
+    """What was recorded and what was completed name every setting, and agree with what the files hold."""
+    extract, meta_train = json.loads((folder / "provenance.json").read_text())["runs"]
+    settings = {**extract["completed"]["settings"], **extract["settings"]}
+    assert not set(extract["completed"]["settings"]) & set(extract["settings"])
+    assert extract["git"]["commit"] in extract["completed"]["source"]
+    expected = {"horizon", "skill_dim", "encoder", "norm", "kl_weight", "batch_size", "learning_rate", "optimizer"}
+    assert expected | {"learning_rate_decay", "validation_fraction", "normalize_observations"} <= set(settings)
+    skills = SkillModel.load(folder / "skills.safetensors")
+    assert (skills.horizon, skills.skill_dim) == (settings["horizon"], settings["skill_dim"])
+    assert skills.prior_temperature == settings["prior_temperature"]
+    # the cosine's last value tells what it began with, and how many updates there were
+    last = settings["learning_rate"] * (1 + np.cos(np.pi * (1 - 1 / settings["total_updates"]))) / 2
+    assert extract["metrics"]["train/learning_rate"] == pytest.approx(last, rel=1e-6)
+    assert meta_train["completed"]["settings"]["n_envs"] in (80, 46)

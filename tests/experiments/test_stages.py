@@ -1,7 +1,8 @@
-"""The stages as functions, what they refuse, and that they refuse it before they write."""
+"""Stages as values and at work: what they refuse before they write, what they keep, where they run."""
 
 import json
-import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,121 +12,41 @@ import numpy as np
 import pytest
 from envs_for_tests import ACTIONS, OBSERVATIONS, tiny_skills
 
-from simpl_envs import KITCHEN_TASK_SETS, MAZE_TASK_SETS, PUBLISHED_LAYOUT
-from simpl_sb3 import PRETRAINED, Episode, SimplError, SkillModel, SkillPriorPEARL, preset, write_minari
+from simpl_sb3 import PRETRAINED, Episode, SkillExtractor, SkillModel, SkillPriorPEARL, write_minari
 from simpl_sb3.errors import EnvironmentSpecError, ModelFileError, SettingsError, SkillMismatchError
-from simpl_sb3.experience.collector import FinishedEpisode
-from simpl_sb3.experiments.recorder import Adapted, RowKeeper
-from simpl_sb3.experiments.run_folder import new_folder, new_results
+from simpl_sb3.experiments.recorder import RowKeeper
+from simpl_sb3.experiments.run_folder import state_of
+from simpl_sb3.experiments.running import BorderCheckpoints, TimeLimit
+from simpl_sb3.experiments.stage import RunOptions, Stage
 from simpl_sb3.experiments.stages import (
-    EpochClock,
-    adapt,
-    collect,
-    extract,
-    find_tasks,
-    meta_train,
-    minari_folder,
+    Experiment,
+    adapt_stage,
+    collect_stage,
+    extract_stage,
+    meta_train_stage,
+    run_stage,
 )
 from simpl_sb3.results.rows import read_results
 from simpl_sb3.skills.wrapper import SkillActionWrapper
 
-FAST = preset("maze-fast")
+MAZE = Experiment.find("maze")
+MODEL = PRETRAINED / "maze-fast" / "model.zip"
+SKILLS = PRETRAINED / "maze-fast" / "skills.safetensors"
 SMALL_SKILLS = {"encoder_hidden": (8,), "decoder_hidden": (8,), "prior_hidden": (8,), "batch_size": 16}
+QUICK = RunOptions(device="cpu")
+AGAIN = RunOptions(device="cpu", overwrite=True)
+NO_UPDATES = {"gradient_steps": 0, "net_arch": (8,), "batch_size": 8}
 
 
-def meta_train_quickly(skills: Path, output: Path, **changes: Any) -> Path:
-    arguments: dict[str, Any] = {"train_tasks": "easy", "total_timesteps": 10, "minutes": None, "n_envs": 5, "seed": 0}
-    arguments |= {"device": "cpu", "progress_bar": False, "verbose": 0}
-    settings = changes.pop("settings", {"gradient_steps": 1, "batch_size": 8, "net_arch": (8,)})
-    return meta_train(FAST, skills, output, settings, **arguments | changes)
+def small_meta_training(skills: Path, output: Path, **changes: Any) -> Stage:
+    asked: dict[str, Any] = {"train_tasks": "easy", "total_timesteps": 10, "n_envs": 5}
+    settings = {"gradient_steps": 1, "batch_size": 8, "net_arch": (8,)}
+    return meta_train_stage(MAZE, skills, output, settings=settings, **asked | changes)
 
 
-def adapt_quickly(source: Path, output: Path, **changes: Any) -> list[Adapted]:
-    arguments: dict[str, Any] = {"method": "simpl", "test_tasks": "random:2:0", "n_agents": 1, "seed": 0}
-    arguments |= {"device": "cpu", "overwrite": False, "progress_bar": False}
-    settings = changes.pop("settings", {"n_episodes": 1, "n_exploration_episodes": 1, "initial_updates": 1})
-    return adapt(FAST, source, output, settings, **arguments | changes)
-
-
-# ------------------------------------------------------------ folders
-
-
-def test_a_new_folder_is_not_made_before_something_is_written(tmp_path: Path) -> None:
-    assert new_folder(tmp_path / "new", overwrite=False) == tmp_path / "new"
-    assert not (tmp_path / "new").exists()
-    (tmp_path / "empty").mkdir()
-    new_folder(tmp_path / "empty", overwrite=False)
-
-
-def test_folders_and_files_that_stand_there_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "rows.json").touch()
-    with pytest.raises(SettingsError, match="not empty"):
-        new_folder(tmp_path, overwrite=False)
-    assert new_folder(tmp_path, overwrite=True) == tmp_path
-    with pytest.raises(SettingsError, match="is a file"):
-        new_folder(tmp_path / "rows.json", overwrite=True)
-    with pytest.raises(SettingsError, match=r"rows\.json exists"):
-        new_results(tmp_path / "rows.csv", overwrite=False)
-    assert new_results(tmp_path / "rows.csv", overwrite=True) == tmp_path / "rows.csv"
-    with pytest.raises(SettingsError, match=r"ends in \.csv"):
-        new_results(tmp_path / "rows.txt", overwrite=False)
-
-
-def test_minari_keeps_its_datasets_elsewhere_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MINARI_DATASETS_PATH", "before")
-    seen = []
-
-    def fail_within() -> None:
-        with minari_folder(tmp_path):
-            seen.append(os.environ["MINARI_DATASETS_PATH"])
-            raise KeyError
-
-    with pytest.raises(KeyError):
-        fail_within()
-    assert seen == [str(tmp_path)]
-    with minari_folder(None):
-        assert os.environ["MINARI_DATASETS_PATH"] == "before"
-    monkeypatch.delenv("MINARI_DATASETS_PATH")
-    with minari_folder(tmp_path):
-        pass
-    assert "MINARI_DATASETS_PATH" not in os.environ
-
-
-# ------------------------------------------------------------ tasks
-
-
-def test_task_sets_by_name() -> None:
-    assert find_tasks("SimplMaze-v0", "target") == MAZE_TASK_SETS["target"]
-    assert find_tasks("SimplKitchen-v0", "target") == KITCHEN_TASK_SETS["target"]
-
-
-def test_random_goals_are_far_and_not_among_the_published() -> None:
-    tasks = find_tasks("SimplMaze-v0", "random:10:3")
-    assert tasks == find_tasks("SimplMaze-v0", "random:10:3") != find_tasks("SimplMaze-v0", "random:10:4")
-    assert len(set(tasks)) == 10
-    assert not set(tasks) & {task for known in MAZE_TASK_SETS.values() for task in known}
-    distances = PUBLISHED_LAYOUT.distances(PUBLISHED_LAYOUT.start)
-    assert all(distances[int(task.goal[0]), int(task.goal[1])] >= 5 for task in tasks)
-
-
-@pytest.mark.parametrize(
-    ("env_id", "name"),
-    [
-        *(
-            ("SimplMaze-v0", name)
-            for name in ("", "targets", "random", "random:3", "random:0:1", "random:-1:1", "random:x:1")
-        ),
-        ("SimplMaze-v0", "random:100000:1"),
-        ("SimplKitchen-v0", "random:900:1"),
-        ("SimplKitchen-v0", "train-40"),
-    ],
-)
-def test_unknown_task_sets_are_refused(env_id: str, name: str) -> None:
-    with pytest.raises(SimplError, match=r"No task set|Asked for 100000 goals|900 random tasks"):
-        find_tasks(env_id, name)
-
-
-# ------------------------------------------------------------ bad input, end to end
+def small_adaptation(source: Path, output: Path, method: str = "spirl", **settings: Any) -> Stage:
+    chosen = {"n_episodes": 1} | (NO_UPDATES if method == "spirl" else {}) | settings
+    return adapt_stage(MAZE, source, output, method=method, tasks="random:2:0", settings=chosen)
 
 
 @pytest.fixture(scope="module")
@@ -134,118 +55,257 @@ def line_skills(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
     folder = tmp_path_factory.mktemp("line")
     episodes = (Episode(rng.normal(size=(13, 2)), rng.uniform(-1, 1, (12, 1))) for _ in range(4))
-    with minari_folder(folder):
-        write_minari("own/line-v0", episodes, OBSERVATIONS, ACTIONS, overwrite=True)
-        return extract("own/line-v0", folder / "skills", SMALL_SKILLS, 2, 0, "cpu", False)
+    write_minari("own/line-v0", episodes, OBSERVATIONS, ACTIONS, root=folder)
+    stage = extract_stage(
+        MAZE, folder / "skills", dataset="own/line-v0", datasets=folder, total_updates=2, settings=SMALL_SKILLS
+    )
+    path: Path = run_stage(stage, QUICK)
+    return path
 
 
-def test_extraction_says_what_it_did(line_skills: Path) -> None:
+# ------------------------------------------------------------ what will be used
+
+
+def test_stages_hold_what_will_be_used_in_full() -> None:
+    extract = extract_stage(MAZE, "skills", settings={"kl_weight": 0.5})
+    assert extract.settings["extraction"]["kl_weight"] == 0.5
+    assert extract.settings["extraction"]["learning_rate"] == 2e-3
+    assert extract.settings["model"]["encoder"] == "mlp"
+    assert extract.settings["total_updates"] == 8_000
+    train = meta_train_stage(Experiment.find("kitchen"), "skills.safetensors", "model")
+    assert (train.settings["env"], train.settings["train_tasks"]) == ({"physics": "fast"}, "train")
+    assert train.settings["training"]["net_arch"] == [256, 256, 256]
+    collect = collect_stage(MAZE, trajectories=3)
+    assert (collect.settings["dataset"], collect.settings["trajectories"]) == ("simpl/maze-planner-v0", 3)
+    assert collect.settings["demonstrator"]["noise"] == 0.0
+
+
+def test_what_a_meta_trained_model_decides_is_left_to_it() -> None:
+    adaptation = adapt_stage(MAZE, MODEL, "rows.csv").settings["adaptation"]
+    assert not {"gamma", "handle_timeout_termination", "net_arch"} & set(adaptation)
+    given = adapt_stage(MAZE, MODEL, "rows.csv", settings={"gamma": 0.9}).settings["adaptation"]
+    assert given["gamma"] == 0.9
+    assert "gamma" in adapt_stage(MAZE, SKILLS, "rows.csv", method="spirl").settings["adaptation"]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: collect_stage(MAZE, settings={"pushes": 0.1}), "pushes"),
+        (lambda: collect_stage(MAZE, trajectories=0), "trajectories is 0"),
+        (lambda: collect_stage(MAZE, env={"gravity": 3}), "Settings of SimplMaze-v0: .*gravity"),
+        (lambda: extract_stage(MAZE, "x", settings={"n_episodes": 3}), "no setting 'n_episodes'"),
+        (lambda: extract_stage(MAZE, "x", seed=-1), "seed is -1"),
+        (lambda: extract_stage(MAZE, "x", seed=2**32), "below"),
+        (lambda: meta_train_stage(MAZE, None, "x"), "Method simpl starts from skills"),
+        (lambda: meta_train_stage(MAZE, "s", "x", method="spirl"), "has no meta-training"),
+        (lambda: meta_train_stage(MAZE, "s", "x", train_tasks="nowhere"), "No task set or task 'nowhere'"),
+        (lambda: meta_train_stage(MAZE, "s", "x", minutes=-1.0), "minutes is -1"),
+        (lambda: adapt_stage(MAZE, "s", "x.csv", settings={"n_episodes": 3}), "20 exploring episodes of 3"),
+        (lambda: adapt_stage(MAZE, "s", "x.csv", agents_per_task=0), "agents_per_task is 0"),
+        (lambda: adapt_stage(MAZE, "s", "x.csv", tasks="12-7,nowhere"), "'nowhere'"),
+    ],
+)
+def test_what_cannot_work_is_no_stage(make: Callable[[], Stage], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        make()
+
+
+# ------------------------------------------------------------ bad input, before anything is written
+
+
+def test_skills_of_other_spaces_are_refused(line_skills: Path, tmp_path: Path) -> None:
+    for stage in (
+        small_meta_training(line_skills, tmp_path / "model"),
+        small_adaptation(line_skills, tmp_path / "rows.csv"),
+    ):
+        with pytest.raises((SkillMismatchError, EnvironmentSpecError), match=r"\(2,\)|obs"):
+            run_stage(stage, QUICK)
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_of_another_kind_are_refused(line_skills: Path, tmp_path: Path) -> None:
+    for stage in (
+        small_meta_training(MODEL, tmp_path / "model"),
+        small_meta_training(tmp_path / "missing.safetensors", tmp_path / "model"),
+        small_adaptation(line_skills, tmp_path / "rows.csv", "simpl", n_exploration_episodes=1),
+        small_adaptation(MODEL, tmp_path / "rows.csv"),
+    ):
+        with pytest.raises(ModelFileError):
+            run_stage(stage, QUICK)
+    with pytest.raises(SettingsError, match="No device 'tpx'"):
+        run_stage(small_meta_training(SKILLS, tmp_path / "model"), RunOptions(device="tpx"))
+    assert not list(tmp_path.iterdir())
+
+
+# ------------------------------------------------------------ what is left
+
+
+def test_extraction_says_what_it_used(line_skills: Path) -> None:
     run = json.loads((line_skills.parent / "run.json").read_text())
-    assert (run["stage"], run["schema_version"], run["settings"]["dataset"]) == ("extract", 1, "own/line-v0")
+    assert (run["stage"], run["state"], run["schema_version"]) == ("extract", "finished", 1)
+    assert run["inputs"] == {"dataset": "own/line-v0"}
+    used = run["settings"]
+    assert (used["learning_rate"], used["batch_size"], used["encoder"], used["optimizer"]) == (2e-3, 16, "mlp", "adam")
+    assert (used["device"], used["torch_threads"], used["seed"]) == ("cpu", 1, 0)
     assert (run["metrics"]["episodes"], run["metrics"]["steps"], run["metrics"]["episodes_skipped"]) == (4, 48, 0)
     assert SkillModel.load(line_skills).horizon == 10
     assert (line_skills.parent / "progress.csv").exists()
+    assert state_of(line_skills.parent) == "finished"
 
 
-def test_skills_of_other_spaces_are_refused_before_anything_is_written(line_skills: Path, tmp_path: Path) -> None:
-    with pytest.raises(SkillMismatchError, match=r"observations \(2,\).*environment has observations \(4,\)"):
-        meta_train_quickly(line_skills, tmp_path / "model")
-    with pytest.raises(SkillMismatchError, match=r"observations \(2,\)"):
-        adapt_quickly(line_skills, tmp_path / "rows.csv", method="spirl")
-    assert not list(tmp_path.iterdir())
-
-
-def test_files_of_another_kind_are_refused_before_anything_is_written(line_skills: Path, tmp_path: Path) -> None:
-    model = PRETRAINED / "maze-fast" / "model.zip"
-    refused: list[Callable[[], object]] = [
-        lambda: meta_train_quickly(model, tmp_path / "model"),
-        lambda: meta_train_quickly(tmp_path / "missing.safetensors", tmp_path / "model"),
-        lambda: adapt_quickly(line_skills, tmp_path / "rows.csv"),
-        lambda: adapt_quickly(model, tmp_path / "rows.csv", method="spirl"),
-        lambda: adapt_quickly(tmp_path / "missing.zip", tmp_path / "rows.csv"),
-    ]
-    for call in refused:
-        with pytest.raises(ModelFileError):
-            call()
-    assert not list(tmp_path.iterdir())
-
-
-def test_settings_are_refused_before_anything_is_written(tmp_path: Path) -> None:
-    skills = PRETRAINED / "maze-fast" / "skills.safetensors"
-    with pytest.raises(SettingsError, match="No device 'tpx'"):
-        meta_train_quickly(skills, tmp_path / "model", device="tpx")
-    with pytest.raises(SettingsError, match="20 exploring episodes of 3"):
-        adapt_quickly(skills, tmp_path / "rows.csv", method="spirl", settings={"n_episodes": 3})
-    with pytest.raises(SettingsError, match="noise"):
-        collect(FAST, 1, {"noise": -1.0}, 0, "own/maze-v0", False, False)
-    assert not list(tmp_path.iterdir())
+def test_a_stage_runs_in_another_process(tmp_path: Path) -> None:
+    stage = small_adaptation(SKILLS, tmp_path / "rows.csv", kl_clip=float("inf"))
+    code = (
+        "import sys; from simpl_sb3.experiments.stages import run_stage; "
+        "from simpl_sb3.experiments.stage import RunOptions, Stage; "
+        "stage = Stage.from_json(sys.stdin.read()); run_stage(stage, RunOptions(device='cpu')); print(stage.key)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], input=stage.as_json(), capture_output=True, text=True, check=True
+    )
+    assert result.stdout.split() == [stage.key]
+    (there,) = read_results(tmp_path / "rows.csv")
+    assert there.metadata["settings"]["kl_clip"] == "infinity"
+    here = small_adaptation(SKILLS, tmp_path / "again.csv", kl_clip=float("inf"))
+    run_stage(here, QUICK)
+    assert read_results(tmp_path / "again.csv")[0].rows == there.rows
 
 
 def test_a_film_goes_with_the_agents_that_it_shows(tmp_path: Path) -> None:
-    skills, rows = PRETRAINED / "maze-fast" / "skills.safetensors", tmp_path / "rows.csv"
     for name in ("rows.mp4", "rows.png", "other.mp4"):
         (tmp_path / name).touch()
-    settings = {"n_episodes": 1, "n_exploration_episodes": 0, "updates_per_skill": 0.0}
-    adapt_quickly(skills, rows, method="spirl", settings=settings, overwrite=True)
+    run_stage(small_adaptation(SKILLS, tmp_path / "rows.csv"), AGAIN)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other.mp4", "rows.csv", "rows.json", "rows.npz"]
 
 
-def test_whoever_interrupts_adaptation_keeps_the_episodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+# ------------------------------------------------------------ stopping
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, n_rows: int) -> None:
     keep = RowKeeper.__call__
 
-    def interrupted(self: RowKeeper, agent: int, episode: int, finished: FinishedEpisode) -> None:
+    def interrupted(self: RowKeeper, agent: int, episode: int, finished: Any) -> None:
         keep(self, agent, episode, finished)
-        if len(self.rows) == 3:
+        if len(self.rows) == n_rows:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(RowKeeper, "__call__", interrupted)
-    skills, rows = PRETRAINED / "maze-fast" / "skills.safetensors", tmp_path / "rows.csv"
-    settings = {"n_episodes": 3, "n_exploration_episodes": 0, "updates_per_skill": 0.0}
-    with pytest.raises(KeyboardInterrupt):
-        adapt_quickly(skills, rows, method="spirl", settings=settings)
+
+
+def test_whoever_interrupts_adaptation_keeps_the_episodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, stage = tmp_path / "rows.csv", small_adaptation(SKILLS, tmp_path / "rows.csv", n_episodes=2)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 3)
+        with pytest.raises(KeyboardInterrupt) as stop:
+            run_stage(stage, QUICK)
+    assert stop.value.__notes__[0].startswith(f"3 of 4 episodes are in {rows}")
     (file,) = read_results(rows)
     assert len(file.rows) == 3
     assert file.metadata["settings"]["interrupted"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.csv", "rows.json", "rows.npz"]
+    run_stage(stage, AGAIN)
+    assert len(read_results(rows)[0].rows) == 4
+    stop_at(monkeypatch, 1)
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(stage, AGAIN)
+    assert len(read_results(rows)[0].rows) == 4  # the finished result stays
+    assert len(read_results(tmp_path / "rows.unfinished.csv")[0].rows) == 1
 
 
-def test_what_an_earlier_run_left_goes_before_the_work(
-    line_skills: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_rows_are_written_while_agents_adapt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simpl_sb3.experiments.adapting.FLUSH_SECONDS", 0.0)
+    seen, rows = [], tmp_path / "rows.csv"
+    keep = RowKeeper.__call__
+
+    def look(self: RowKeeper, *episode: Any) -> None:
+        if rows.exists():
+            (file,) = read_results(rows)
+            seen.append((len(file.rows), file.metadata["settings"].get("interrupted")))
+        keep(self, *episode)
+
+    monkeypatch.setattr(RowKeeper, "__call__", look)
+    run_stage(small_adaptation(SKILLS, rows, n_episodes=2), QUICK)
+    assert seen == [(1, True), (2, True), (3, True)]
+    assert "interrupted" not in read_results(rows)[0].metadata["settings"]
+
+
+def test_rows_that_cannot_be_written_in_their_place_go_to_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    skills = PRETRAINED / "maze-fast" / "skills.safetensors"
-    meta_train_quickly(skills, tmp_path)
-    assert (tmp_path / "checkpoints").exists()
+    rows, run = tmp_path / "rows.csv", RowKeeper.close
 
+    def vanish(self: RowKeeper) -> None:
+        run(self)
+        rows.with_suffix(".json").mkdir()
+
+    monkeypatch.setattr(RowKeeper, "close", vanish)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(Exception, match=r"could not be written .* the rows are in .*rows\.csv"):
+        run_stage(small_adaptation(SKILLS, rows), QUICK)
+    (refuge,) = tmp_path.glob("simpl-sb3-*/rows.csv")
+    assert len(read_results(refuge)[0].rows) == 2
+
+
+def test_whoever_interrupts_meta_training_keeps_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(SkillPriorPEARL, "learn", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        meta_train_quickly(skills, tmp_path)
-    assert not [path.name for path in tmp_path.iterdir() if path.name in ("model.zip", "run.json", "checkpoints")]
+    stage = small_meta_training(SKILLS, tmp_path / "model")
+    run_stage(stage, QUICK)
+    assert not (tmp_path / "model" / "checkpoints").exists()  # one meta-iteration has no border within
+    finished = (tmp_path / "model" / "model.zip").read_bytes()
+    monkeypatch.setattr(SkillPriorPEARL, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt) as stop:
+        run_stage(stage, AGAIN)
+    kept = tmp_path / "model" / "unfinished" / "model.zip"
+    assert f"is {kept}" in stop.value.__notes__[0]
+    assert SkillPriorPEARL.load(kept, device="cpu").num_timesteps > 0
+    assert (tmp_path / "model" / "model.zip").read_bytes() == finished
+    assert (state_of(tmp_path / "model"), state_of(kept.parent)) == ("finished", "interrupted")
+
+
+def test_whoever_interrupts_extraction_keeps_a_checkpoint(
+    line_skills: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = SkillExtractor._update
+
+    def interrupted(self: SkillExtractor, total_updates: int) -> Any:
+        if self.n_updates == 3:
+            raise KeyboardInterrupt
+        return update(self, total_updates)
+
+    monkeypatch.setattr(SkillExtractor, "_update", interrupted)
+    stage = extract_stage(
+        MAZE,
+        tmp_path / "skills",
+        dataset="own/line-v0",
+        datasets=line_skills.parents[1],
+        total_updates=100,
+        settings=SMALL_SKILLS,
+    )
+    with pytest.raises(KeyboardInterrupt) as stop:
+        run_stage(stage, QUICK)
+    assert stop.value.__notes__[0].startswith("3 of 100 updates are in")
+    assert (tmp_path / "skills" / "checkpoint_00000003.pt").exists()
+    assert state_of(tmp_path / "skills") == "interrupted"
+    with pytest.raises(SettingsError, match="holds an interrupted run"):
+        run_stage(stage, QUICK)
 
 
 def test_an_environment_without_tasks_is_refused() -> None:
     env = gym.make("MountainCarContinuous-v0")
     skills = tiny_skills(env.observation_space, env.action_space)  # type: ignore[arg-type]
-    with pytest.raises(EnvironmentSpecError, match="has no tasks"):
+    with pytest.raises(EnvironmentSpecError, match="tasks"):
         SkillPriorPEARL("MlpPolicy", SkillActionWrapper(env, skills))
-    with pytest.raises(EnvironmentSpecError, match="has none: wrap it in SkillActionWrapper"):
-        SkillPriorPEARL("MlpPolicy", env)
 
 
-def test_a_discrete_action_space_is_refused() -> None:
-    with pytest.raises(EnvironmentSpecError, match=r"bounded Box.*Discrete"):
-        SkillActionWrapper(gym.make("CartPole-v1"), tiny_skills())
-
-
-# ------------------------------------------------------------ wall clock
+# ------------------------------------------------------------ wall clock and checkpoints
 
 
 def test_the_wall_clock_ends_learning_at_a_meta_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("simpl_sb3.experiments.stages.time.perf_counter", lambda: now)
-    clock = EpochClock(60.0)
+    monkeypatch.setattr("simpl_sb3.experiments.running.time.perf_counter", lambda: now)
+    clock = TimeLimit(60.0)
     now = 159.0
     clock._on_rollout_start()
     assert clock._on_step()
@@ -253,7 +313,22 @@ def test_the_wall_clock_ends_learning_at_a_meta_iteration(monkeypatch: pytest.Mo
     assert clock._on_step()  # an iteration that has begun is lived through
     clock._on_rollout_start()
     assert not clock._on_step()
-    endless = EpochClock(None)
+    endless = TimeLimit(None)
     now = 1e9
     endless._on_rollout_start()
     assert endless._on_step()
+
+
+def test_checkpoints_come_after_each_fifth_between_meta_iterations(tmp_path: Path) -> None:
+    class Saved:
+        names: list[str] = []
+
+        def save(self, path: Path) -> None:
+            self.names.append(path.name)
+
+    checkpoints = BorderCheckpoints(tmp_path, 1000)
+    checkpoints.model = Saved()  # type: ignore[assignment]
+    for lived in (0, 90, 230, 390, 410, 850):
+        checkpoints.num_timesteps = lived
+        checkpoints._on_rollout_start()
+    assert Saved.names == ["model_230_steps.zip", "model_410_steps.zip", "model_850_steps.zip"]

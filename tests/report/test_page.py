@@ -209,12 +209,29 @@ def test_nothing_but_a_report_is_replaced(page: Path, results: Path, tmp_path: P
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["mine", "r"]
 
 
-def test_completions_of_another_run_are_refused(tmp_path: Path):
+def test_tasks_whose_names_differ_in_signs_have_a_figure_each(tmp_path: Path):
+    rows = make_rows("simpl", "Own-v0", 0.5, n_episodes=3, seeds=(0,))
+    names = dict(zip(dict.fromkeys(row.task for row in rows), ("0.7", "-0.7"), strict=True))
+    path = write_results(tmp_path / "a.csv", [replace(row, task=names[row.task]) for row in rows], {})
+    line = np.array([[0.0, 0.0], [1.0, 0.0]])
+    kept = [Trajectory("simpl", name, 0, 1, True, (float(name), 0.0), line) for name in names.values()]
+    page = make_report([path], tmp_path / "r", write_trajectories(tmp_path / "a.npz", kept))
+    figures = sorted(file.name for file in (page.parent / "figures").glob("trajectories*"))
+    assert figures == ["trajectories-0.7-2.png", "trajectories-0.7.png"]
+
+
+def test_traces_of_another_run_are_refused(tmp_path: Path):
     path = write_results(tmp_path / "a.csv", make_rows("simpl", KITCHEN, 0.5), {})
     stranger = Completions("simpl", "5021", 7, 1, (5, 0, 2, 1), np.zeros(4), np.zeros(7))
     write_completions(path.with_suffix(".npz"), [stranger], SUBTASKS)
     with pytest.raises(ResultsError, match=r"a\.npz holds task 5021 seed 7, which a\.csv does not"):
         make_report([path], tmp_path / "r", path.with_suffix(".npz"))
+    path = np.stack([np.linspace(10, 12, 30), np.linspace(10, 7, 30)], axis=1)
+    rows = write_results(tmp_path / "b.csv", make_rows("simpl", MAZE, 0.5), {})
+    kept = write_trajectories(tmp_path / "b.npz", [Trajectory("spirl", "12-7", 0, 1, True, (12.0, 7.0), path)])
+    with pytest.raises(ResultsError, match=r"b\.npz holds task 12-7 seed 0, which b\.csv does not"):
+        make_report([rows], tmp_path / "r", kept)
+    assert not (tmp_path / "r").exists()
 
 
 def test_bad_input_leaves_nothing(results: Path, tmp_path: Path):

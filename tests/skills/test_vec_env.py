@@ -283,6 +283,8 @@ def test_methods_and_attributes_of_plain_environments() -> None:
     env = SkillVecEnv(line_envs(3), tiny_skills())
     env.set_attr("limit", 5, indices=[1])
     assert env.get_attr("limit") == [14, 5, 14]
+    env.set_attr("train_tasks", (LineTask(3.0), LineTask(4.0)))  # one value, though it is a tuple
+    assert env.get_attr("train_tasks", indices=[1]) == [(LineTask(3.0), LineTask(4.0))]
     env.seed(0)
     env.reset()
     (x,) = env.env_method("get_wrapper_attr", "x", indices=[2])
