@@ -122,9 +122,10 @@ class SkillActorCritic(BasePolicy):
         return functional.residual_gaussian(*prior, *residuals), prior  # type: ignore[return-value]
 
     def sample(self, observations: th.Tensor, e: th.Tensor | None) -> tuple[th.Tensor, th.Tensor]:
-        """A reparametrised skill (M, B, Z), and the policy's KL to the skill prior in nats (M, B)."""
+        """A reparametrised skill (M, B, Z) as it is acted, clipped, and the KL to the skill prior in nats (M, B)."""
         (mean, std), prior = self.distribution(observations, e)
-        return mean + std * th.randn_like(std), functional.gaussian_kl(mean, std, *prior)
+        z = (mean + std * th.randn_like(std)).clamp(-self.skill_bound, self.skill_bound)
+        return z, functional.gaussian_kl(mean, std, *prior)
 
     def q_values(self, critics: EnsembleMLP, observations: th.Tensor, e: th.Tensor | None, z: th.Tensor) -> th.Tensor:
         """Values (2, M, B) of skills z (M, B, Z)."""

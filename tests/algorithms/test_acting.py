@@ -8,7 +8,7 @@ import pytest
 import torch as th
 from envs_for_tests import LineTask, line_envs, tiny_skills
 from pearl_for_tests import make as make_meta
-from policies_for_tests import make, single, trained
+from policies_for_tests import BATCH, batch, make, single, trained
 
 from simpl_sb3.algorithms.adaptation import Adaptation
 from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
@@ -163,3 +163,11 @@ def test_many_agents_act_as_each_alone_within_rounding() -> None:
     for member in range(5):
         alone, _ = single(policy, member).predict(observations[member], deterministic=True)
         np.testing.assert_allclose(together[member], alone, rtol=0.0, atol=1e-5)
+
+
+def test_losses_ask_the_critics_about_the_skills_that_are_acted() -> None:
+    """A sample beyond the bounds is clipped there too: values of skills that are never acted pull no actor."""
+    policy = trained(make(2))
+    policy.skill_bound = 0.05
+    z, _ = policy.sample(batch(2).observations, th.randn(2, BATCH, 2))
+    assert float(z.detach().abs().max()) == pytest.approx(0.05)
