@@ -232,11 +232,6 @@ def _field_of(word: str) -> str:
     return word.partition("=")[0][2:].replace("-", "_")
 
 
-def _flags_of(name: str, kind: Any) -> list[str]:
-    flag = f"--{name.replace('_', '-')}"
-    return [flag, f"--no-{flag[2:]}"] if kind is bool else [flag]
-
-
 def _check_flags(
     verb: type[Verb], name: str, words: Sequence[str], settings: Sequence[str], unused: Sequence[str], method: str
 ) -> None:
