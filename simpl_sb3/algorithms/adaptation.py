@@ -2,7 +2,8 @@
 Target task learning (Section 4.3) for one task or for many at once: explore, infer the task, fine-tune.
 
 All agents share one vec env (agent i acts in environment i) and one batched learner, so that thirty agents cost little
-more than three. An agent that has lived through its episodes leaves the batch.
+more than three. An agent that has lived through its episodes leaves the batch; one that was never rewarded while it
+explored goes on exploring, and begins to fine-tune, by itself, once it was.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,13 +15,14 @@ from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv
 from tqdm import tqdm
 
-from simpl_sb3.algorithms.policies import SkillPriorPolicy
+from simpl_sb3.algorithms.exploration import Explorer
+from simpl_sb3.algorithms.policies import Gaussian, SkillPriorPolicy
 from simpl_sb3.algorithms.settings import INITIAL_MULTIPLIER, AdaptationSettings, SkillPriorSACSettings
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.algorithms.updates import AgentLearner
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.experience.buffer import TaskReplayBuffer
-from simpl_sb3.experience.collector import EpisodeCollector, FinishedEpisode, Job
+from simpl_sb3.experience.collector import EpisodeCollector, FinishedEpisode, Job, SkillStep
 from simpl_sb3.skills.base import Skills
 
 if TYPE_CHECKING:
@@ -67,6 +69,33 @@ def adapt_tasks(
         return Adaptation(env, tasks, skills, model, settings, seed, show).run()
 
 
+class Cohort:
+    """
+    Agents that began to fine-tune at the same time: one batched policy and its learner.
+
+    :param agents: indices of the agents; member m of the policy is ``agents[m]``
+    :param policy: of as many agents
+    :param learner: of the policy
+    """
+
+    def __init__(self, agents: np.ndarray, policy: SkillPriorPolicy, learner: AgentLearner) -> None:
+        self.agents, self.policy, self.learner = agents, policy, learner
+        self.n_updates = 0
+
+    def update(self, replay: TaskReplayBuffer, settings: AdaptationSettings, n_updates: int) -> None:
+        """Some updates, each agent's from its own ring of the replay buffer."""
+        how = settings.batch_size, settings.gamma, settings.n_steps, settings.gamma_per_env_step
+        for _ in range(n_updates):
+            self.learner.update_agents(replay.sample(self.agents, *how))
+        self.n_updates += n_updates
+
+    def keep(self, members: np.ndarray) -> None:
+        """Drop all members but these (indices (K,))."""
+        self.agents = self.agents[members]
+        if len(members):
+            self.learner.keep_agents(members)
+
+
 class Adaptation:
     """
     Many agents, each adapting to its own task in its own environment; parameters are those of :func:`adapt_tasks`.
@@ -99,68 +128,97 @@ class Adaptation:
         self.episodes = np.zeros(n_agents, int)  # begun
         self.finished = np.zeros(n_agents, int)
         self.lived = np.zeros(n_agents, int)  # skills
-        self.n_updates = 0
-        self.alive = np.arange(n_agents)  # agents that still learn; member m of the policy is agent alive[m]
+        self.exploring = np.zeros(n_agents, bool)
+        self.cohorts: list[Cohort] = []
         sizes = (n_agents, settings.buffer_size, skills.observation_space.shape[0], skills.skill_dim)
         self.context = TaskReplayBuffer(*sizes, seed, self.device)
         self.replay = TaskReplayBuffer(*sizes, seed, self.device, settings.handle_timeout_termination)
         self.agents: list[SkillPriorSAC | None] = [None] * n_agents
+        if self.meta is not None:
+            source = "prior" if settings.exploration == "prior" else "aggregate"
+            self.explorer = Explorer(self.meta, settings, source)
 
     def run(self) -> list[SkillPriorSAC]:
         """Explore, infer, fine-tune; one agent per task, in the tasks' order."""
         self.env.reset()
         n_exploration = 0 if self.meta is None else self.settings.n_exploration_episodes
         if n_exploration:
-            self._explore(n_exploration)
-        self._make_agents()
-        self._fine_tune()
+            self.exploring[:] = True
+            self._collect(n_exploration)
+        going_on = self.exploring & (n_exploration < self.settings.n_episodes) & self.settings.explore_until_reward
+        self._begin(np.array([i for i, on in enumerate(going_on) if not on or self.context.rewarded(i)], int))
+        self._collect(self.settings.n_episodes)
         assert all(agent is not None for agent in self.agents)
         return self.agents  # type: ignore[return-value]
 
-    def _next_job(self, limit: int, kind: str) -> Callable[[int], Job | None]:
+    # ------------------------------------------------------------ episodes
+
+    def _collect(self, n_episodes: int) -> None:
+        """Until every agent has lived through so many episodes: each explores, or fine-tunes."""
+        settings, rounds = self.settings, 0
+        train_freq = int(settings.train_freq)  # type: ignore[arg-type]  # never in episodes here
+        n_updates = settings.gradient_steps if settings.gradient_steps >= 0 else train_freq
+
         def next_job(agent: int) -> Job | None:
-            if self.episodes[agent] >= limit:
+            if self.episodes[agent] >= n_episodes:
                 return None
             self.episodes[agent] += 1
-            return Job(self.tasks[agent], agent, kind)
+            return Job(self.tasks[agent], agent, "exploration" if self.exploring[agent] else "fine-tuning")
 
-        return next_job
+        size = 0 if self.meta is None else self.explorer.size
+        collector = EpisodeCollector(
+            self.env, self._act, next_job, self._guess_for, size, settings.exploration_latent_skills, self._store
+        )
+        last = n_episodes == settings.n_episodes
+        while True:
+            if last:
+                self._retire(np.flatnonzero(~collector.active))
+            if not collector.active.any():
+                return
+            collector.step()
+            rounds += 1
+            if rounds % train_freq == 0:
+                for cohort in self.cohorts:
+                    cohort.update(self.replay, settings, n_updates)
 
-    def _report(self, finished: list[FinishedEpisode]) -> None:
-        for episode in finished:
+    def _act(self, observations: np.ndarray, guesses: th.Tensor) -> np.ndarray:
+        z = np.zeros((len(observations), self.skills.skill_dim), np.float32)
+        if self.exploring.any():
+            assert self.meta is not None
+            self.meta.set_training_mode(False)
+            z[self.exploring] = self.explorer.act(observations[self.exploring], guesses[self.exploring])
+        for cohort in self.cohorts:
+            z[cohort.agents], _state = cohort.policy.predict(observations[cohort.agents], deterministic=False)
+        return z
+
+    def _store(self, step: SkillStep) -> None:
+        """Keep rows; whoever explored beyond its episodes and was rewarded begins to fine-tune."""
+        for buffer, mine in (
+            (self.context, self.exploring[step.indices]),
+            (self.replay, ~self.exploring[step.indices]),
+        ):
+            if mine.any():
+                rows = {name: column[mine] for name, column in step.rows.items()}
+                buffer.add(step.indices[mine], rows, step.ends[mine])
+        self.lived[step.indices] += 1
+        for episode in step.finished:
             agent = episode.job.task_index
             self.finished[agent] += 1
             self.on_episode(agent, int(self.finished[agent]), episode)
+        ended = step.indices[step.ends]
+        late = ended[self.exploring[ended] & (self.finished[ended] > self.settings.n_exploration_episodes)]
+        self._begin(np.array([agent for agent in late if self.context.rewarded(agent)], int))
 
     # ------------------------------------------------------------ explore and infer
 
-    def _explore(self, n_episodes: int) -> None:
-        assert self.meta is not None
-        self.meta.set_training_mode(False)
-        collector = EpisodeCollector(
-            self.env,
-            self.meta.act,
-            self._next_job(n_episodes, "exploration"),
-            self._exploration_latent,
-            self.meta.task_latent_dim,
-            self.settings.exploration_latent_skills,
-        )
-        while collector.active.any():
-            step = collector.step()
-            self.context.add(step.indices, step.rows, step.ends)
-            self.lived[step.indices] += 1
-            self._report(step.finished)
+    def _guess_for(self, job: Job) -> th.Tensor:
+        if job.kind != "exploration":
+            return th.zeros(0 if self.meta is None else self.explorer.size)
+        if self.settings.exploration == "posterior" and self.context.rewarded(job.task_index):
+            return self.explorer.guess_from(self._infer([job.task_index]))
+        return self.explorer.guess()
 
-    def _exploration_latent(self, job: Job) -> th.Tensor:
-        assert self.meta is not None
-        agent, exploration = job.task_index, self.settings.exploration
-        if exploration != "posterior" or not self.context.rewarded(agent):
-            source = "prior" if exploration == "prior" else "aggregate"
-            return self.meta.sample_latent(source, self.settings.exploration_spread).cpu()
-        mean, std = self._infer([agent])
-        return (mean + std * th.randn_like(std))[0].cpu()
-
-    def _infer(self, agents: Sequence[int]) -> tuple[th.Tensor, th.Tensor]:
+    def _infer(self, agents: Sequence[int] | np.ndarray) -> Gaussian:
         """q(e | everything these agents have seen), each (len(agents), E)."""
         assert self.meta is not None
         settings = self.settings
@@ -175,90 +233,62 @@ class Adaptation:
 
     # ------------------------------------------------------------ fine-tune
 
-    def _make_agents(self) -> None:
-        """The learner of all agents: copies of the meta-policy, each conditioned on its e*; or new ones."""
-        settings, n_agents, meta = self.settings, len(self.tasks), self.meta
-        self.policy = SkillPriorPolicy(
+    def _begin(self, agents: np.ndarray) -> None:
+        """A cohort of these agents: copies of the meta-policy, each conditioned on its e*; or new ones."""
+        if not len(agents):
+            return
+        settings, meta = self.settings, self.meta
+        policy = SkillPriorPolicy(
             self.env.observation_space,
             self.env.action_space,
             self.skills,
             net_arch=settings.net_arch if meta is None else meta.net_arch,
             activation_fn=settings.activation_fn if meta is None else meta.activation_fn,
             task_latent_dim=0 if meta is None else meta.task_latent_dim,
-            n_agents=n_agents,
+            n_agents=len(agents),
         ).to(self.device)
         if meta is not None:
-            self.policy.copy_meta(meta)
+            policy.copy_meta(meta)
             if settings.n_exploration_episodes:
-                self.policy.task_latent.copy_(self._infer(range(n_agents))[0])
-        self.learner = AgentLearner(self.policy, settings, settings.skill_kl_target, self.multiplier)
-
-    def _fine_tune(self) -> None:
-        settings = self.settings
-        if settings.reuse_exploration and self.context.sizes.all():
-            self.replay.take_over(self.context)
-            for _ in range(settings.initial_updates):
-                self._update()
-        rounds, train_freq = 0, int(settings.train_freq)  # type: ignore[arg-type]  # never in episodes here
-        n_updates = settings.gradient_steps if settings.gradient_steps >= 0 else train_freq
-        next_job = self._next_job(settings.n_episodes, "fine-tuning")
-        collector = EpisodeCollector(self.env, self._act, next_job, lambda job: th.zeros(0), 0)
-        self._retire(np.flatnonzero(~collector.active))
-        while collector.active.any():
-            step = collector.step()
-            self.replay.add(step.indices, step.rows, step.ends)
-            self.lived[step.indices] += 1
-            self._report(step.finished)
-            rounds += 1
-            if rounds % train_freq == 0:
-                for _ in range(n_updates):
-                    self._update()
-            self._retire(np.flatnonzero(~collector.active))
-
-    def _act(self, observations: np.ndarray, _: th.Tensor) -> np.ndarray:
-        z = np.zeros((len(observations), self.skills.skill_dim), np.float32)
-        z[self.alive], _state = self.policy.predict(observations[self.alive], deterministic=False)
-        return z
-
-    def _update(self) -> None:
-        settings = self.settings
-        batch = self.replay.sample(
-            self.alive, settings.batch_size, settings.gamma, settings.n_steps, settings.gamma_per_env_step
-        )
-        self.learner.update_agents(batch)
-        self.n_updates += 1
+                policy.task_latent.copy_(self._infer(agents)[0])
+        cohort = Cohort(agents, policy, AgentLearner(policy, settings, settings.skill_kl_target, self.multiplier))
+        self.cohorts.append(cohort)
+        if settings.reuse_exploration and self.context.sizes[agents].all():
+            for agent in agents:
+                self.replay.copy_ring(self.context, int(agent))
+            cohort.update(self.replay, settings, settings.initial_updates)
+        self.exploring[agents] = False
 
     def _retire(self, done: np.ndarray) -> None:
-        """Hand agents over that have lived through their episodes, and shrink the batch to the others."""
-        leaving = np.isin(self.alive, done)
-        if not leaving.any():
-            return
-        for member in np.flatnonzero(leaving):
-            self.agents[self.alive[member]] = self._hand_over(int(member))
-        keep = np.flatnonzero(~leaving)
-        self.alive = self.alive[keep]
-        if len(keep):
-            self.learner.keep_agents(keep)
+        """Hand agents over that have lived through their episodes, and shrink their cohorts to the others."""
+        self._begin(done[self.exploring[done]])  # never rewarded
+        for cohort in self.cohorts:
+            leaving = np.isin(cohort.agents, done)
+            for member in np.flatnonzero(leaving):
+                self.agents[cohort.agents[member]] = self._hand_over(cohort, int(member))
+            if leaving.any():
+                cohort.keep(np.flatnonzero(~leaving))
+        self.cohorts = [cohort for cohort in self.cohorts if len(cohort.agents)]
 
-    def _hand_over(self, member: int) -> SkillPriorSAC:
+    def _hand_over(self, cohort: Cohort, member: int) -> SkillPriorSAC:
         """The agent of one member, with its weights, optimisers, multiplier and replay, so that it can learn on."""
-        settings, index = self.settings, int(self.alive[member])
+        settings, index, policy = self.settings, int(cohort.agents[member]), cohort.policy
         names = [name for name in SkillPriorSACSettings.names() if name in AdaptationSettings.names()]
         chosen = {name: getattr(settings, name) for name in names}
-        chosen |= {"net_arch": tuple(self.policy.net_arch), "activation_fn": self.policy.activation_fn}
+        chosen |= {"net_arch": tuple(policy.net_arch), "activation_fn": policy.activation_fn}
         agent = SkillPriorSAC(
             "MlpPolicy",
-            **chosen | {"task_latent_dim": self.policy.task_latent_dim, "skill_kl_multiplier": self.multiplier},
+            **chosen | {"task_latent_dim": policy.task_latent_dim, "skill_kl_multiplier": self.multiplier},
             seed=self.seed,
             device=self.device,
             _init_setup_model=False,
         )
-        agent.skills, agent.n_envs = self.policy.skills, 1
+        agent.skills, agent.n_envs = policy.skills, 1
         agent.observation_space, agent.action_space = self.env.observation_space, self.env.action_space
         agent.build()
-        agent.learner.copy_agent(self.learner, member)
+        agent.learner.copy_agent(cohort.learner, member)
         agent.replay_buffer.take_ring(self.replay, index)
         agent.task, agent.task_name = self.tasks[index], getattr(self.tasks[index], "name", None)
         agent.num_timesteps, agent._episode_num = int(self.lived[index]), int(self.finished[index])
-        agent._n_updates = self.n_updates
+        agent._n_updates = cohort.n_updates
         return agent

@@ -168,7 +168,13 @@ class SkillActorCritic(BasePolicy):
     @th.no_grad()
     @small_products()
     @matmul_precision("highest")
-    def act(self, observations: np.ndarray, e: th.Tensor | None = None, deterministic: bool = False) -> np.ndarray:
+    def act(
+        self,
+        observations: np.ndarray,
+        e: th.Tensor | None = None,
+        deterministic: bool = False,
+        bare: th.Tensor | None = None,
+    ) -> np.ndarray:
         """
         Skills for observations: whoever collects, predicts or films asks here. Products are in float32, and skills
         beyond the action space's bounds are clipped to them.
@@ -176,12 +182,16 @@ class SkillActorCritic(BasePolicy):
         :param observations: one per member (M, O), or any number for a single member (B, O)
         :param e: task latents, as many as observations, or None
         :param deterministic: the mean instead of a sample
+        :param bare: where the skill prior acts instead, as many as observations; None for nowhere
         :return: skills, as many as observations, (..., Z)
         """
         shape = (self.n_agents, -1, observations.shape[-1])
         given = th.as_tensor(observations, dtype=th.float32, device=self.device).view(shape)
         latents = None if e is None else e.to(self.device).view(self.n_agents, -1, self.task_latent_dim)
-        (mean, std), _ = self.distribution(given, latents)
+        (mean, std), (prior_mean, prior_std) = self.distribution(given, latents)
+        if bare is not None:
+            where = bare.to(self.device).view(self.n_agents, -1, 1)
+            mean, std = th.where(where, prior_mean, mean), th.where(where, prior_std, std)
         z = mean if deterministic else mean + std * th.randn_like(std)
         return np.asarray(z.clamp(-self.skill_bound, self.skill_bound).flatten(0, 1).cpu().numpy())
 

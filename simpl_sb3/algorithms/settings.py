@@ -9,7 +9,7 @@ Settings of what learns, each named, documented, defaulted and bounded once.
       |                             |       |       |
       +--- SkillPriorSACSettings ---+       |       |
       +--- AdaptationSettings --------------+       |
-      +--- MetaPolicySettings --- MetaTrainingSettings
+      +--- MetaPolicySettings --- MetaTrainingSettings   the last two: ExplorationSettings, too
 
 The defaults are one recipe for any environment; presets say what they change.
 """
@@ -28,6 +28,7 @@ __all__ = [
     "INITIAL_MULTIPLIER",
     "AdaptationSettings",
     "AgentSettings",
+    "ExplorationSettings",
     "LearnerSettings",
     "MetaPolicySettings",
     "MetaTrainingSettings",
@@ -144,6 +145,22 @@ class LearnerSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExplorationSettings(Settings):
+    """
+    How a task is explored of which nothing is known yet.
+
+    :param exploration_spread: factor on the standard deviation of ``exploration="aggregate"``
+    :param exploration_latent_skills: skills after which an exploring episode guesses again; None: never (the paper)
+    :param exploration_skill_prior: share of the guesses that are no task latent: the bare skill prior acts. Note: 0 in
+        the paper. A meta-policy alone comes to explore where it has been rewarded, and seldom elsewhere
+    """
+
+    exploration_spread: float = setting(1.5, at_least=0.0)
+    exploration_latent_skills: int | None = setting(50, at_least=1)
+    exploration_skill_prior: float = setting(0.0, at_least=0.0, at_most=1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class AgentSettings(LearnerSettings):
     """
     An agent of one task. Its learning rate is half that of meta-training, whose batch holds many tasks.
@@ -174,7 +191,7 @@ class SkillPriorSACSettings(AgentSettings, PolicySettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdaptationSettings(AgentSettings, PolicySettings):
+class AdaptationSettings(AgentSettings, PolicySettings, ExplorationSettings):
     """
     How an agent adapts to a task (Section 4.3). Networks are those of the meta-policy where there is one.
 
@@ -182,8 +199,8 @@ class AdaptationSettings(AgentSettings, PolicySettings):
     :param n_exploration_episodes: episodes with the meta-policy before the task latent is fixed; none without one
     :param exploration: "prior": e from N(0, I) (the paper); "aggregate": from a Gaussian around the training tasks'
         latents; "posterior": "aggregate" until something was rewarded, and from then on q(e | what was seen so far)
-    :param exploration_spread: factor on the standard deviation of "aggregate"
-    :param exploration_latent_skills: skills after which an exploring episode draws another e; None: never (the paper)
+    :param explore_until_reward: go on exploring, beyond ``n_exploration_episodes``, while nothing was rewarded. Note: the
+        paper fine-tunes towards nothing
     :param context_size: context rows shown to the task encoder; None for all of them (the paper)
     :param context_reward_rows: with ``context_size``, at most so many rewarded rows among them
     :param reuse_exploration: start the replay buffer with the exploring episodes. Note: it starts empty in the paper
@@ -194,8 +211,7 @@ class AdaptationSettings(AgentSettings, PolicySettings):
     n_episodes: int = setting(205, at_least=1, at_most=10_000_000)
     n_exploration_episodes: int = setting(20, at_least=0)
     exploration: str = setting("posterior", one_of=EXPLORATION)
-    exploration_spread: float = setting(1.5, at_least=0.0)
-    exploration_latent_skills: int | None = setting(50, at_least=1)
+    explore_until_reward: bool = True
     context_size: int | None = setting(256, at_least=1)
     context_reward_rows: int = setting(32, at_least=0)
     reuse_exploration: bool = True
@@ -230,7 +246,7 @@ class AdaptationSettings(AgentSettings, PolicySettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetaTrainingSettings(LearnerSettings, MetaPolicySettings):
+class MetaTrainingSettings(LearnerSettings, MetaPolicySettings, ExplorationSettings):
     """
     Everything that ``SkillPriorPEARL`` learns with (Section 4.2). Pairs are (prior-sized, posterior-sized).
 
@@ -241,8 +257,6 @@ class MetaTrainingSettings(LearnerSettings, MetaPolicySettings):
         reward functions only (Packer et al., 2021; Wan et al., 2022)
     :param exploration: source of an exploring episode's latent: "prior" is N(0, I) (the paper), "aggregate" a Gaussian
         fitted to the training tasks' latents. Note: most of N(0, I) is like no task, and explores little
-    :param exploration_spread: factor on the standard deviation of "aggregate"
-    :param exploration_latent_skills: skills after which an exploring episode draws another; None keeps one (the paper)
     :param context_sizes: rows of a context
     :param context_reward_rows: 0 draws contexts uniformly (the paper); otherwise a posterior-sized context is a stretch
         of random length with at most so many rewarded rows, so that rare successes are seen
@@ -257,8 +271,6 @@ class MetaTrainingSettings(LearnerSettings, MetaPolicySettings):
     gradient_steps: int = setting(300, at_least=-1, at_most=10_000_000)
     hindsight: bool | None = None
     exploration: str = setting("aggregate", one_of=EXPLORATION[:2])
-    exploration_spread: float = setting(1.5, at_least=0.0)
-    exploration_latent_skills: int | None = setting(50, at_least=1)
     context_sizes: tuple[int, int] = setting((4, 256), at_least=1, at_most=1_000_000)
     context_reward_rows: int = setting(32, at_least=0)
     tasks_per_update: tuple[int, int] = setting((2, 14), at_least=1, at_most=100_000)

@@ -26,6 +26,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from simpl_sb3.algorithms.adaptation import OnEpisode, adapt_tasks
 from simpl_sb3.algorithms.base import SkillAlgorithm
 from simpl_sb3.algorithms.callbacks import warn_of_exploring_evaluation
+from simpl_sb3.algorithms.exploration import Explorer
 from simpl_sb3.algorithms.policies import Gaussian, SkillPriorPEARLPolicy
 from simpl_sb3.algorithms.settings import AdaptationSettings, MetaPolicySettings, MetaTrainingSettings
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
@@ -81,6 +82,7 @@ class SkillPriorPEARL(SkillAlgorithm):
         )
         self.policy = self._make_policy().to(self.device)
         self.learner = MetaLearner(self.policy, config, n_tasks)
+        self.explorer = Explorer(self.policy, config, config.exploration)
 
     def _make_policy(self) -> SkillPriorPEARLPolicy:
         return self.policy_class(  # type: ignore[return-value]
@@ -161,10 +163,10 @@ class SkillPriorPEARL(SkillAlgorithm):
 
         collector = EpisodeCollector(
             self.env,
-            self.policy.act,
+            self.explorer.act,
             next_job,
-            self._latent_for,
-            self.config.task_latent_dim,
+            self._guess_for,
+            self.explorer.size,
             self.config.exploration_latent_skills,
         )
         self._show("collect")
@@ -194,11 +196,10 @@ class SkillPriorPEARL(SkillAlgorithm):
         explore = [Job(task, i, "exploration") for i, task in tasks]
         return explore + [Job(task, i, "posterior") for i, task in tasks if self.context_buffer.sizes[i] > 0]
 
-    def _latent_for(self, job: Job) -> th.Tensor:
+    def _guess_for(self, job: Job) -> th.Tensor:
         if job.kind == "exploration":
-            return self.policy.sample_latent(self.config.exploration, self.config.exploration_spread).cpu()
-        mean, std = self.policy.infer(self._contexts([job.task_index]))
-        return (mean + std * th.randn_like(std))[0].cpu()
+            return self.explorer.guess()
+        return self.explorer.guess_from(self.policy.infer(self._contexts([job.task_index])))
 
     def _contexts(self, tasks: Sequence[int] | np.ndarray) -> th.Tensor:
         """Posterior-sized contexts of these tasks, (T, N, row)."""

@@ -284,10 +284,12 @@ class TaskReplayBuffer:
         rewards = self.rows[at, self._columns["rewards"].start]
         return rewards > 0 if (rewards > 0).any() or not len(rewards) else rewards > np.median(rewards)
 
-    def take_over(self, other: "TaskReplayBuffer") -> None:
-        """Begin with a copy of another buffer of the same sizes."""
+    def copy_ring(self, other: "TaskReplayBuffer", task_index: int) -> None:
+        """Begin one task's ring with a copy of the same task's ring in another buffer of the same sizes."""
         for name in ARRAYS:
-            getattr(self, name)[:] = getattr(other, name)
+            source = getattr(other, name)
+            ring = slice(task_index * len(source) // other.n_tasks, (task_index + 1) * len(source) // other.n_tasks)
+            getattr(self, name)[ring] = source[ring]
 
     def take_ring(self, other: "TaskReplayBuffer", task_index: int) -> None:
         """Begin a buffer of one task with a copy of one ring of another buffer of the same capacity."""

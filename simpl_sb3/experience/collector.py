@@ -72,6 +72,7 @@ class EpisodeCollector:
     :param latent_for: the task latent (E,) of a job, asked for when the job begins
     :param task_latent_dim: E
     :param latent_skills: skills after which an exploring episode draws its latent again; None keeps one throughout
+    :param on_step: called after every skill, before what ended is followed by the next job
     """
 
     def __init__(
@@ -82,7 +83,9 @@ class EpisodeCollector:
         latent_for: Callable[[Job], th.Tensor],
         task_latent_dim: int,
         latent_skills: int | None = None,
+        on_step: Callable[[SkillStep], None] = lambda step: None,
     ) -> None:
+        self.on_step = on_step
         self.env, self.act, self.next_job, self.latent_for = env, act, next_job, latent_for
         self.latent_skills = latent_skills
         self.jobs: list[Job | None] = [None] * env.num_envs
@@ -135,9 +138,11 @@ class EpisodeCollector:
         self.observations[indices] = np.asarray(observations)[indices]
         self._redraw(indices)
         dones = dones & self.active
+        step = SkillStep(indices, rows, dones[indices], finished, rewards, infos, dones)
+        self.on_step(step)
         if finished:
             self.assign(np.flatnonzero(dones))
-        return SkillStep(indices, rows, dones[indices], finished, rewards, infos, dones)
+        return step
 
     def _redraw(self, indices: np.ndarray) -> None:
         if self.latent_skills is None:

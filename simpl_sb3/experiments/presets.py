@@ -137,6 +137,7 @@ _PAPER_ADAPT: dict[str, Any] = {
     **_PAPER_LEARNER,
     "exploration": "prior",
     "exploration_latent_skills": None,
+    "explore_until_reward": False,
     "context_size": None,
     "reuse_exploration": False,
     "initial_updates": 0,

@@ -44,6 +44,8 @@ SPIRL = Method(
         "exploration",
         "exploration_spread",
         "exploration_latent_skills",
+        "exploration_skill_prior",
+        "explore_until_reward",
         "context_size",
         "context_reward_rows",
         "reuse_exploration",
