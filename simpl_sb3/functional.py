@@ -10,8 +10,6 @@ One legend of shapes for the whole library::
 ``z`` is a skill, ``e`` a task latent. KL divergences are in nats.
 """
 
-import math
-
 import torch as th
 import torch.nn.functional as F
 
@@ -21,7 +19,6 @@ __all__ = [
     "bellman_target",
     "critic_loss",
     "gaussian_kl",
-    "gaussian_nll",
     "multiplier_loss",
     "n_step_return",
     "prior_fit_loss",
@@ -57,18 +54,6 @@ def standard_gaussian_kl(mean: th.Tensor, std: th.Tensor) -> th.Tensor:
     :return: KL in nats, summed over the last dimension, (...,)
     """
     return (0.5 * (std.square() + mean.square() - 1.0) - std.log()).sum(-1)
-
-
-def gaussian_nll(value: th.Tensor, mean: th.Tensor, std: th.Tensor) -> th.Tensor:
-    """
-    Negative log density of ``value`` under a diagonal Gaussian.
-
-    :param value: (..., D)
-    :param mean: (..., D)
-    :param std: positive, (..., D)
-    :return: nats, summed over the last dimension, (...,)
-    """
-    return (0.5 * ((value - mean) / std).square() + std.log() + 0.5 * math.log(2.0 * math.pi)).sum(-1)
 
 
 # ---------------------------------------------------------------- skill extraction (Section 4.1)

@@ -22,7 +22,7 @@ import numpy as np
 
 from simpl_sb3.errors import SettingsError
 
-__all__ = ["Settings", "plain_value", "setting", "takes", "unknown_names"]
+__all__ = ["Settings", "plain_value", "setting", "takes", "unknown_names", "with_settings"]
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -215,6 +215,21 @@ def _check_range(declared: "Field[Any]", value: Any) -> None:
             raise SettingsError(f"{declared.name} is {value!r}: expected {bounds or 'a finite number'}.")
 
 
+def with_settings(function: Callable[..., Any], *records: type[Settings]) -> inspect.Signature:
+    """The signature of a function with the fields of settings dataclasses in place of its ``**settings``."""
+    own = inspect.signature(function, eval_str=True)
+    parameters = [part for part in own.parameters.values() if part.kind is not inspect.Parameter.VAR_KEYWORD]
+    for record in records:
+        hints = get_type_hints(record)
+        parameters += [
+            inspect.Parameter(
+                declared.name, inspect.Parameter.KEYWORD_ONLY, default=declared.default, annotation=hints[declared.name]
+            )
+            for declared in fields(record)
+        ]
+    return own.replace(parameters=parameters)
+
+
 def takes(*records: type[Settings]) -> Callable[[F], F]:
     """
     For a function whose ``**settings`` are the fields of settings dataclasses: ``help()``, ``inspect.signature`` and
@@ -224,20 +239,7 @@ def takes(*records: type[Settings]) -> Callable[[F], F]:
     """
 
     def decorate(function: F) -> F:
-        own = inspect.signature(function, eval_str=True)
-        parameters = [part for part in own.parameters.values() if part.kind is not inspect.Parameter.VAR_KEYWORD]
-        for record in records:
-            hints = get_type_hints(record)
-            parameters += [
-                inspect.Parameter(
-                    declared.name,
-                    inspect.Parameter.KEYWORD_ONLY,
-                    default=declared.default,
-                    annotation=hints[declared.name],
-                )
-                for declared in fields(record)
-            ]
-        function.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+        function.__signature__ = with_settings(function, *records)  # type: ignore[attr-defined]
         return function
 
     return decorate

@@ -9,7 +9,6 @@ from torch.distributions import Normal, kl_divergence
 from simpl_sb3.functional import (
     behaviour_cloning_loss,
     gaussian_kl,
-    gaussian_nll,
     prior_fit_loss,
     skill_loss,
     standard_gaussian_kl,
@@ -48,13 +47,6 @@ def test_kl_is_exactly_zero_where_both_agree_and_its_gradient_finite() -> None:
     kl.sum().backward()
     assert mean.grad is not None
     assert (mean.grad == 0.0).all()
-
-
-def test_nll_by_hand() -> None:
-    value, mean, std = th.tensor([[1.0, 4.0]]), th.tensor([[0.0, 2.0]]), th.tensor([[1.0, 2.0]])
-    expected = 0.5 + 0.5 + math.log(2.0) + math.log(2.0 * math.pi)
-    assert gaussian_nll(value, mean, std).item() == pytest.approx(expected)
-    th.testing.assert_close(gaussian_nll(value, mean, std), -Normal(mean, std).log_prob(value).sum(-1))
 
 
 def test_behaviour_cloning_sums_over_steps_and_numbers_and_averages_over_the_batch() -> None:

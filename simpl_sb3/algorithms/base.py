@@ -1,6 +1,5 @@
 """What ``SkillPriorSAC`` and ``SkillPriorPEARL`` share: settings, the wrapper's skills, and the loop of ``learn``."""
 
-import inspect
 import os
 import pathlib
 import sys
@@ -34,7 +33,7 @@ from simpl_sb3.algorithms.settings import LearnerSettings, PolicySettings
 from simpl_sb3.algorithms.updates import Learner
 from simpl_sb3.errors import EnvironmentSpecError, SettingsError, SkillMismatchError
 from simpl_sb3.experience.buffer import TaskReplayBuffer
-from simpl_sb3.settings import unknown_names
+from simpl_sb3.settings import unknown_names, with_settings
 from simpl_sb3.skills.base import Skills
 
 
@@ -127,9 +126,8 @@ class SkillAlgorithm(BaseAlgorithm):
         """Show every setting, with its default, in ``help`` and in a notebook's signature."""
         super().__init_subclass__(**kwargs)
         if "settings_class" in vars(cls):
-            own = list(inspect.signature(SkillAlgorithm.__init__).parameters.values())[:-1]
-            named = list(inspect.signature(cls.settings_class).parameters.values())
-            cls.__signature__ = inspect.Signature([*own[1:], *named])  # type: ignore[attr-defined]
+            shown = with_settings(SkillAlgorithm.__init__, cls.settings_class)
+            cls.__signature__ = shown.replace(parameters=list(shown.parameters.values())[1:])  # type: ignore[attr-defined]
 
     def __getattr__(self, name: str) -> Any:
         config = vars(self).get("config")

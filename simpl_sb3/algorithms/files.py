@@ -25,12 +25,12 @@ from gymnasium import spaces
 from stable_baselines3.common.utils import get_system_info
 from stable_baselines3.common.vec_env import unwrap_vec_normalize
 
-from simpl_sb3.algorithms.updates import check_like
 from simpl_sb3.errors import ModelFileError, SettingsError, SimplError
 from simpl_sb3.experience.buffer import TaskReplayBuffer
 from simpl_sb3.files import write_atomically
 from simpl_sb3.settings import unknown_names
 from simpl_sb3.skills.base import Skills
+from simpl_sb3.skills.tensor_files import check_tensors
 
 if TYPE_CHECKING:
     from simpl_sb3.algorithms.base import SkillAlgorithm
@@ -207,19 +207,10 @@ def _check_tensors(policy: th.nn.Module, tensors: Any, source: Any) -> None:
     """
     :raises ModelFileError: where a file's tensors are not those of the policy, in name, shape or kind
     """
-    expected = policy.state_dict()
-    if not isinstance(tensors, Mapping) or set(tensors) != set(expected):
-        names = set(tensors) if isinstance(tensors, Mapping) else set()
-        odd = sorted(str(name) for name in names ^ set(expected))[:3]
-        raise ModelFileError(f"{source}: its tensors do not fit its settings: {', '.join(odd)} missing or unexpected.")
-    for name, tensor in expected.items():
-        if tensor.is_floating_point():
-            try:
-                check_like(name, tensors[name], tensor)
-            except ModelFileError as error:
-                raise ModelFileError(f"{source}: its tensors do not fit its settings: {error}") from None
-        elif not isinstance(tensors[name], th.Tensor) or tensors[name].shape != tensor.shape:
-            raise ModelFileError(f"{source}: its tensors do not fit its settings: {name} has another shape.")
+    try:
+        check_tensors(tensors, policy.state_dict())
+    except ModelFileError as error:
+        raise ModelFileError(f"{source}: its tensors do not fit its settings: {error}.") from None
 
 
 def _read(path: Any, cls: type["SkillAlgorithm"], device: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -13,7 +13,6 @@ agents at once (adaptation to many tasks); meta-training and a single agent are 
 
 import copy
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import Any, NoReturn
 
 import numpy as np
@@ -23,7 +22,7 @@ from stable_baselines3.common.policies import BasePolicy
 from torch import nn
 
 from simpl_sb3 import functional
-from simpl_sb3.algorithms.settings import ACTIVATIONS
+from simpl_sb3.algorithms.networks import EnsembleMLP
 from simpl_sb3.algorithms.task_encoders import make_task_encoder
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.experience.buffer import TaskBatch
@@ -32,39 +31,6 @@ from simpl_sb3.skills.base import Skills
 from simpl_sb3.threads import small_products
 
 Gaussian = tuple[th.Tensor, th.Tensor]  # mean and standard deviation
-
-
-class EnsembleMLP(nn.Module):
-    """
-    M independent networks of one shape.
-
-    :param members: M
-    :param sizes: features of input, hidden layers, and output
-    :param zero_output: start with an output of 0
-    :param activation_fn: name in ``ACTIVATIONS``, between the layers
-    """
-
-    def __init__(
-        self, members: int, sizes: Sequence[int], zero_output: bool = False, activation_fn: str = "relu"
-    ) -> None:
-        super().__init__()
-        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for fan_in, fan_out in pairwise(sizes):
-            bound = fan_in**-0.5  # as nn.Linear
-            self.weights.append(th.empty(members, fan_in, fan_out).uniform_(-bound, bound))
-            self.biases.append(th.empty(members, 1, fan_out).uniform_(-bound, bound))
-        if zero_output:
-            nn.init.zeros_(self.weights[-1])
-            nn.init.zeros_(self.biases[-1])
-        kind = getattr(nn, ACTIVATIONS[activation_fn])
-        self.activation = kind(inplace=True) if kind is nn.ReLU else kind()
-
-    def forward(self, inputs: th.Tensor) -> th.Tensor:
-        """(M, B, in) -> (M, B, out)."""
-        hidden = inputs
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            hidden = self.activation(th.baddbmm(bias, hidden, weight))
-        return th.baddbmm(self.biases[-1], hidden, self.weights[-1])
 
 
 class SkillActorCritic(BasePolicy):

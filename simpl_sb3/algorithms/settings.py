@@ -38,6 +38,7 @@ __all__ = [
 
 EXPLORATION = ("prior", "aggregate", "posterior")
 TASK_ENCODERS = ("set-transformer", "attention", "deep-set", "product-of-gaussians")
+"""Names of the classes in ``task_encoders.TASK_ENCODERS``, which need torch; settings do not."""
 ACTIVATIONS = {
     "relu": "ReLU",
     "leaky_relu": "LeakyReLU",
@@ -199,8 +200,8 @@ class AdaptationSettings(AgentSettings, PolicySettings, ExplorationSettings):
     :param n_exploration_episodes: episodes with the meta-policy before the task latent is fixed; none without one
     :param exploration: "prior": e from N(0, I) (the paper); "aggregate": from a Gaussian around the training tasks'
         latents; "posterior": "aggregate" until something was rewarded, and from then on q(e | what was seen so far)
-    :param explore_until_reward: go on exploring, beyond ``n_exploration_episodes``, while nothing was rewarded. Note: the
-        paper fine-tunes towards nothing
+    :param explore_until_reward: go on exploring, beyond ``n_exploration_episodes``, while nothing was rewarded. Note:
+        the paper fine-tunes towards nothing
     :param context_size: context rows shown to the task encoder; None for all of them (the paper)
     :param context_reward_rows: with ``context_size``, at most so many rewarded rows among them
     :param reuse_exploration: start the replay buffer with the exploring episodes. Note: it starts empty in the paper

@@ -15,8 +15,6 @@ from torch import nn
 
 from simpl_sb3.errors import SettingsError
 
-TASK_ENCODERS = ("set-transformer", "attention", "deep-set", "product-of-gaussians")
-
 
 def _mlp(sizes: list[int]) -> nn.Sequential:
     """ReLU after every layer but the last."""
@@ -161,17 +159,19 @@ class ProductOfGaussiansEncoder(TaskEncoder):
         return (mean * precision).sum(dim=1) / total, total.rsqrt()
 
 
+TASK_ENCODERS: dict[str, Callable[[int, int, int], TaskEncoder]] = {
+    "set-transformer": SetTransformerEncoder,
+    "attention": AttentionEncoder,
+    "deep-set": DeepSetEncoder,
+    "product-of-gaussians": ProductOfGaussiansEncoder,
+}
+
+
 def make_task_encoder(name: str, row_dim: int, latent_dim: int, width: int = 128) -> TaskEncoder:
     """
     :param name: one of ``TASK_ENCODERS``
     :raises SettingsError: for any other name
     """
-    classes: dict[str, Callable[[int, int, int], TaskEncoder]] = {
-        "set-transformer": SetTransformerEncoder,
-        "attention": AttentionEncoder,
-        "deep-set": DeepSetEncoder,
-        "product-of-gaussians": ProductOfGaussiansEncoder,
-    }
-    if name not in classes:
+    if name not in TASK_ENCODERS:
         raise SettingsError(f"Unknown task encoder {name!r}: expected one of {', '.join(TASK_ENCODERS)}.")
-    return classes[name](row_dim, latent_dim, width)
+    return TASK_ENCODERS[name](row_dim, latent_dim, width)

@@ -12,17 +12,20 @@ Give it to the command line as ``--domain my_pkg.my_domain`` or ``--domain my_do
 ``test_tasks``. This module needs neither torch nor a simulator.
 """
 
-from simpl_sb3.domains.finding import built_in_domains, find_domain, refuse_unconverted
+from simpl_sb3.domains.finding import DEFAULT_DOMAIN, built_in_domains, find_domain, refuse_unconverted
+from simpl_sb3.domains.preset import Preset
 from simpl_sb3.domains.record import Converter, Demonstrator, Domain, Traces
 from simpl_sb3.results.facts import RETURN, SUCCESS, Measure, PublishedCurve, Walls
 
 __all__ = [
+    "DEFAULT_DOMAIN",
     "RETURN",
     "SUCCESS",
     "Converter",
     "Demonstrator",
     "Domain",
     "Measure",
+    "Preset",
     "PublishedCurve",
     "Traces",
     "Walls",

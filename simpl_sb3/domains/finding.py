@@ -12,8 +12,10 @@ from simpl_sb3.domains.record import Domain
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.references import find_record, load_object
 
-__all__ = ["built_in_domains", "find_domain", "generic_domain", "refuse_unconverted"]
+__all__ = ["DEFAULT_DOMAIN", "built_in_domains", "find_domain", "generic_domain", "refuse_unconverted"]
 
+DEFAULT_DOMAIN = "maze"
+"""The domain of a command that names neither a domain nor a preset."""
 EXPECTED = "a Python file with DOMAIN = Domain(name=..., env_id=..., task_sets={...})"
 ENV_ID = re.compile(r"(?:(?P<module>[\w.]+):)?(?P<id>(?:[\w.\-]+/)?[\w.\-]+-v\d+)")
 """An environment id with a version, and perhaps the module that registers it."""
@@ -26,7 +28,7 @@ def built_in_domains() -> dict[str, Domain]:
     """The domains that come along, by name: the modules of this folder that define ``DOMAIN``."""
     folder = importlib.import_module("simpl_sb3.domains").__path__
     names = sorted(module.name for module in pkgutil.iter_modules(folder))
-    helpers = {"finding", "record"}
+    helpers = {"finding", "preset", "record"}
     modules = [
         importlib.import_module(f"simpl_sb3.domains.{name}")
         for name in names

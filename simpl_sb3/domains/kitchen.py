@@ -10,6 +10,7 @@ import numpy as np
 from simpl_envs import KITCHEN_TASK_SETS, SubtaskSequence
 from simpl_envs.kitchen.tasks import SUBTASKS
 from simpl_sb3.demonstrations.windows import Episode
+from simpl_sb3.domains.kitchen_presets import PRESETS
 from simpl_sb3.domains.record import Converter, Demonstrator, Domain, Traces
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.results.episodes import EpisodeSummary, Whose
@@ -218,4 +219,5 @@ DOMAIN = Domain(
     film_demo=True,
     published=PUBLISHED,
     episodes=_EPISODES,
+    presets=PRESETS,
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from simpl_envs import MAZE_TASK_SETS, PUBLISHED_LAYOUT, GoalTask, random_goals
 from simpl_envs.maze.layout import BODY_ORIGIN
 from simpl_sb3.demonstrations.windows import Episode
+from simpl_sb3.domains.maze_presets import PRESETS
 from simpl_sb3.domains.record import Demonstrator, Domain, Traces
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.results.episodes import EpisodeSummary, Whose
@@ -159,4 +160,5 @@ DOMAIN = Domain(
         walls=Walls(PUBLISHED_LAYOUT.rows, (0.5 - BODY_ORIGIN, 0.5 - BODY_ORIGIN)),
     ),
     published=PUBLISHED,
+    presets=PRESETS,
 )

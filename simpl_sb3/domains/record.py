@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from simpl_sb3.demonstrations.windows import Episode
+from simpl_sb3.domains.preset import Preset
 from simpl_sb3.errors import SettingsError, SimplError
 from simpl_sb3.results.episodes import EpisodeSummary, Whose
 from simpl_sb3.results.facts import DEFAULT_EPISODES, SUCCESS, Facts, Measure, PublishedCurve, Walls
@@ -104,6 +105,7 @@ class Domain:
     :param film_demo: whether the demo ends with a film
     :param published: curves to compare with
     :param episodes: the episodes N whose values tables show
+    :param presets: its own presets; their names begin with its own: ``maze-fast``
     :raises SettingsError: for a part of another kind
     """
 
@@ -123,6 +125,7 @@ class Domain:
     film_demo: bool = False
     published: tuple[PublishedCurve, ...] = ()
     episodes: tuple[int, ...] = DEFAULT_EPISODES
+    presets: tuple[Preset, ...] = ()
 
     def __post_init__(self) -> None:
         for part in ("name", "env_id", "train_tasks", "test_tasks"):
@@ -138,6 +141,12 @@ class Domain:
                 raise SettingsError(f"Domain {self.name}: {part} is {getattr(self, part)!r}: expected {kind[0]}.")
         if not isinstance(self.measure, Measure):
             raise SettingsError(f"Domain {self.name}: measure is {self.measure!r}: expected a Measure.")
+        for each in self.presets:
+            if not isinstance(each, Preset) or each.domain != self.name or not each.name.startswith(f"{self.name}-"):
+                raise SettingsError(
+                    f"Domain {self.name}: presets holds {getattr(each, 'name', each)!r}: expected a Preset with "
+                    f"domain={self.name!r} and a name that begins with {self.name}-."
+                )
         if not callable(self.task_sets) and not isinstance(self.task_sets, Mapping):
             raise SettingsError(
                 f"Domain {self.name}: task_sets is {self.task_sets!r}: expected tuples of tasks by name."

@@ -42,13 +42,13 @@ class Experiment:
     @classmethod
     def find(cls, domain: str | None = None, preset: str | None = None) -> Self:
         """
-        :param domain: name, environment id, import path or file; None takes the preset's, or else the maze
+        :param domain: name, environment id, import path or file; None takes the preset's, or else ``DEFAULT_DOMAIN``
         :param preset: name, import path or file; None takes the domain's own, or else the general defaults
         :raises SettingsError: where there is none, or both do not fit
         """
         text = domain or presets_domain(preset) or DEFAULT_DOMAIN
         found = find_domain(text)
-        return cls(found, find_preset(preset, found.name), text)
+        return cls(found, find_preset(preset, found), text)
 
     def dataset_id(self) -> str:
         """

@@ -5,6 +5,7 @@ import json
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,8 @@ __all__ = ["SkillExtractor", "SkillLosses"]
 
 CHECKPOINT_NAME = "checkpoint_{:08d}.pt"
 N_METRIC_WINDOWS = 2048
+KL_WEIGHT_SHARE = 0.04
+"""Of the variance of the demonstrated actions: the KL weight of whoever names none."""
 OPTIMIZERS: dict[str, Callable[..., th.optim.Optimizer]] = {"adam": th.optim.Adam, "radam": th.optim.RAdam}
 PROVENANCE = {"kind", "dataset_id", "env_id"}  # settings of a model that do not change its networks
 
@@ -89,6 +92,8 @@ class SkillExtractor:
         if self.extraction.normalize_observations:
             self.model.fit_observation_statistics(self.train_data.observations, self.extraction.min_observation_std)
         self.model.to(self.device)
+        if self.extraction.kl_weight is None:
+            self.extraction = replace(self.extraction, kl_weight=self._usual_kl_weight())
         fused = {"fused": True} if self.extraction.optimizer == "adam" else {}
         self.optimizer = OPTIMIZERS[self.extraction.optimizer](
             self.model.parameters(), lr=self.extraction.learning_rate, **fused
@@ -114,6 +119,10 @@ class SkillExtractor:
                 env_id=dataset.env_id,
                 **sizes.as_dict(),
             )
+
+    def _usual_kl_weight(self) -> float:
+        actions = th.from_numpy(self.train_data.actions).to(self.device)
+        return float(f"{KL_WEIGHT_SHARE * self.model.scale_actions(actions).var(dim=0).sum().item():.3g}")
 
     def _split(
         self, dataset: DemonstrationDataset, fraction: float, horizon: int
@@ -210,7 +219,7 @@ class SkillExtractor:
         kl = standard_gaussian_kl(*outputs.posterior).mean()
         prior_fit = prior_fit_loss(*outputs.posterior, *outputs.prior)
         return SkillLosses(
-            loss=skill_loss(behaviour_cloning, kl, prior_fit, self.extraction.kl_weight),
+            loss=skill_loss(behaviour_cloning, kl, prior_fit, self.extraction.kl_weight or 0.0),
             action_mse=2.0 * behaviour_cloning * len(outputs.actions) / outputs.actions.numel(),
             kl=kl,
             prior_kl=prior_fit,

@@ -57,7 +57,9 @@ class ExtractionSettings(Settings):
         and is divided by 1
     :param observation_noise: standard deviation of the noise on standardised observations while learning, so that
         skills and prior bear states a little off the demonstrations
-    :param kl_weight: beta, weight of KL(posterior || N(0, I)) against the actions' log likelihood summed over H and A
+    :param kl_weight: beta, weight of KL(posterior || N(0, I)) against the actions' log likelihood summed over H and A;
+        None takes 0.04 times the variance of the demonstrated actions (scaled to [-1, 1], summed over A), so that
+        skills say as much about small motions as about large ones
     :param batch_size: B, windows per update
     :param learning_rate: learning rate of the first update
     :param learning_rate_decay: curve on which the learning rate falls to 0 at the last update: "linear" or "cosine";
@@ -69,7 +71,7 @@ class ExtractionSettings(Settings):
     normalize_observations: bool = True
     min_observation_std: float = setting(0.01, above=0.0)
     observation_noise: float = setting(0.0, at_least=0.0)
-    kl_weight: float = setting(0.1, at_least=0.0)
+    kl_weight: float | None = setting(None, at_least=0.0)
     batch_size: int = setting(256, at_least=1)
     learning_rate: float = setting(1e-3, above=0.0)
     learning_rate_decay: str = setting("cosine", one_of=DECAYS)

@@ -10,13 +10,19 @@ from envs_for_tests import LineTask, line_envs, tiny_skills
 from pearl_for_tests import make as make_meta
 from policies_for_tests import BATCH, batch, make, single, trained
 
-from simpl_sb3.algorithms.adaptation import Adaptation
+from simpl_sb3.algorithms.adaptation import Adaptation, Cohort
 from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.experience.collector import FinishedEpisode
 from simpl_sb3.skills.vec_env import SkillVecEnv
 
-QUICK: dict[str, Any] = {"n_exploration_episodes": 2, "initial_updates": 2, "batch_size": 6, "buffer_size": 100}
+QUICK: dict[str, Any] = {
+    "n_exploration_episodes": 2,
+    "explore_until_reward": False,
+    "initial_updates": 2,
+    "batch_size": 6,
+    "buffer_size": 100,
+}
 BOUND = 3.0
 PROBE = 5.0 * np.random.default_rng(0).normal(size=(7, 2)).astype(np.float32)
 
@@ -39,12 +45,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[int, dict[str, Any]]:
     """What each member of a batched learner answers when it is handed over; all members see the same."""
     hand_over, seen = Adaptation._hand_over, {}
 
-    def spy(self: Adaptation, member: int) -> SkillPriorSAC:
+    def spy(self: Adaptation, cohort: Cohort, member: int) -> SkillPriorSAC:
+        policy = cohort.policy
         answers = np.stack(
-            [self.policy.predict(np.repeat(row[None], self.policy.n_agents, 0), deterministic=True)[0] for row in PROBE]
+            [policy.predict(np.repeat(row[None], policy.n_agents, 0), deterministic=True)[0] for row in PROBE]
         )
-        agent = hand_over(self, member)
-        seen[int(self.alive[member])] = {"answers": answers[:, member], "n_agents": self.policy.n_agents}
+        agent = hand_over(self, cohort, member)
+        seen[int(cohort.agents[member])] = {"answers": answers[:, member], "n_agents": policy.n_agents}
         return agent
 
     monkeypatch.setattr(Adaptation, "_hand_over", spy)

@@ -11,19 +11,20 @@ from envs_for_tests import SKILL_DIM, LineEnv, LineTask, line_envs, same_paramet
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
-from simpl_sb3.algorithms.adaptation import Adaptation
+from simpl_sb3.algorithms.adaptation import Adaptation, Cohort
 from simpl_sb3.algorithms.settings import EXPLORATION, AdaptationSettings
 from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.algorithms.updates import AgentLearner
 from simpl_sb3.errors import EnvironmentSpecError, SettingsError, SkillMismatchError
-from simpl_sb3.experience.collector import FinishedEpisode
+from simpl_sb3.experience.collector import FinishedEpisode, Job
 from simpl_sb3.skills.vec_env import SkillVecEnv
 from simpl_sb3.skills.wrapper import SkillActionWrapper
 
 QUICK: dict[str, Any] = {
     "n_episodes": 5,
     "n_exploration_episodes": 2,
+    "explore_until_reward": False,
     "initial_updates": 1,
     "updates_per_skill": 0.5,
     "batch_size": 6,
@@ -199,14 +200,15 @@ def test_agents_leave_as_they_are(meta: SkillPriorPEARL, monkeypatch: pytest.Mon
     """An agent that is handed over acts as its member of the batch did then, with the multiplier and latent it had."""
     hand_over, seen = Adaptation._hand_over, {}
 
-    def spy(self: Adaptation, member: int) -> SkillPriorSAC:
-        probe = th.as_tensor(PROBE).expand(self.policy.n_agents, -1, -1)
-        e = self.policy.task_latent[:, None].expand(-1, len(PROBE), -1)
-        (mean, _), _ = self.policy.distribution(probe, e)
-        q = self.policy.q_values(self.policy.critics, probe, e, mean)
-        multiplier = self.learner.budget.log_multiplier[member].item()
-        seen[int(self.alive[member])] = mean[member].detach(), q[:, member].detach(), multiplier, list(self.alive)
-        return hand_over(self, member)
+    def spy(self: Adaptation, cohort: Cohort, member: int) -> SkillPriorSAC:
+        policy, agents = cohort.policy, cohort.agents
+        probe = th.as_tensor(PROBE).expand(policy.n_agents, -1, -1)
+        e = policy.task_latent[:, None].expand(-1, len(PROBE), -1)
+        (mean, _), _ = policy.distribution(probe, e)
+        q = policy.q_values(policy.critics, probe, e, mean)
+        multiplier = cohort.learner.budget.log_multiplier[member].item()
+        seen[int(agents[member])] = mean[member].detach(), q[:, member].detach(), multiplier, list(agents)
+        return hand_over(self, cohort, member)
 
     monkeypatch.setattr(Adaptation, "_hand_over", spy)
     agents, *_ = run(meta, n_episodes=9)
@@ -227,6 +229,41 @@ def test_episodes_that_only_explore(meta: SkillPriorPEARL) -> None:
     for agent in agents:
         for name in ("actor", "critics", "critics_target"):
             assert same_parameters(getattr(agent.policy, name), getattr(meta.policy, name))
+
+
+def test_who_was_never_rewarded_goes_on_exploring(meta: SkillPriorPEARL) -> None:
+    """And begins to fine-tune in the episode after its first reward, as one whose exploring ended there."""
+    agents, log, adaptation = run(
+        meta, explore_until_reward=True, n_episodes=12, exploration_skill_prior=0.5, context_size=None
+    )
+    for i in range(3):
+        kinds = [one.job.kind for _, one in log[i]]
+        rewarded = [one.episode.total_reward > 0 for _, one in log[i]]
+        first = rewarded.index(True) + 1 if any(rewarded) else 12
+        assert kinds == ["exploration"] * max(2, first) + ["fine-tuning"] * (12 - max(2, first))
+        mean, _ = meta.infer_task_latent(context_of(log, i, max(2, first)))
+        th.testing.assert_close(agents[i].policy.task_latent, mean, rtol=1e-4, atol=1e-5)
+        assert adaptation.replay.sizes[i] == sum(len(one.episode) for _, one in log[i])  # exploring ones included
+        assert agents[i].num_timesteps == adaptation.lived[i] == adaptation.replay.sizes[i]
+    assert [one.job.kind for _, one in log[1]] == ["exploration"] * 12
+    assert any(2 < [one.job.kind for _, one in log[i]].count("exploration") < 12 for i in (0, 2))
+
+
+def test_a_reward_in_the_last_exploring_episode_is_known_to_the_next(meta: SkillPriorPEARL) -> None:
+    """The posterior is asked as soon as there is a reward, not an episode later."""
+    known: list[tuple[int, bool]] = []
+    guess = Adaptation._guess_for
+
+    def spy(self: Adaptation, job: Job) -> th.Tensor:
+        known.append((job.task_index, self.context.rewarded(job.task_index)))
+        return guess(self, job)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Adaptation, "_guess_for", spy)
+        _, log, _ = run(meta, n_exploration_episodes=5, exploration_latent_skills=None)
+    for i in range(3):
+        rewarded = np.cumsum([one.episode.total_reward > 0 for _, one in log[i]]) > 0
+        assert [was for agent, was in known if agent == i] == [False, *rewarded[:-1]]
 
 
 # ---------------------------------------------------------------- inference
@@ -271,11 +308,11 @@ def test_exploring_episodes_have_fresh_latents(meta: SkillPriorPEARL, monkeypatc
     given: list[np.ndarray] = []
     act = type(meta.policy).act
 
-    def spy(self: Any, observations: np.ndarray, e: th.Tensor | None, deterministic: bool = False) -> np.ndarray:
+    def spy(self: Any, observations: np.ndarray, e: th.Tensor | None, *more: Any, **named: Any) -> np.ndarray:
         if self is meta.policy:
             assert e is not None
             given.append(e.numpy().copy())
-        return act(self, observations, e, deterministic)
+        return act(self, observations, e, *more, **named)
 
     monkeypatch.setattr(type(meta.policy), "act", spy)
     run(meta, exploration="prior", exploration_latent_skills=None, n_exploration_episodes=4)

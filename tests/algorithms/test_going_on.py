@@ -11,7 +11,7 @@ import torch as th
 from envs_for_tests import LineEnv, LineTask, line_envs, tiny_skills
 from pearl_for_tests import make as make_meta
 
-from simpl_sb3.algorithms.adaptation import Adaptation
+from simpl_sb3.algorithms.adaptation import Adaptation, Cohort
 from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.skills.vec_env import SkillVecEnv
@@ -19,6 +19,7 @@ from simpl_sb3.skills.wrapper import SkillActionWrapper
 
 QUICK: dict[str, Any] = {
     "n_episodes": 5,
+    "explore_until_reward": False,
     "n_exploration_episodes": 2,
     "initial_updates": 3,
     "batch_size": 6,
@@ -44,20 +45,20 @@ def agents_and_their_learner(
     seen: dict[int, dict[str, Any]] = {}
     hand_over = Adaptation._hand_over
 
-    def spy(self: Adaptation, member: int) -> SkillPriorSAC:
-        index = int(self.alive[member])
-        learner, length = self.learner, self.settings.buffer_size
+    def spy(self: Adaptation, cohort: Cohort, member: int) -> SkillPriorSAC:
+        index = int(cohort.agents[member])
+        learner, length = cohort.learner, self.settings.buffer_size
         rows = slice(index * length, (index + 1) * length)
-        weight = self.policy.actor.weights[0]
+        weight = cohort.policy.actor.weights[0]
         seen[index] = {
             "rows": self.replay.rows[rows].copy(),
             "written": int(self.replay.written[index]),
             "multiplier": learner.budget.log_multiplier[member].detach().clone(),
             "moments": learner.optimizers["actor"].state[weight]["exp_avg_sq"][[member]].clone(),
             "steps": float(learner.optimizers["actor"].state[weight]["step"]),
-            "n_updates": self.n_updates,
+            "n_updates": cohort.n_updates,
         }
-        return hand_over(self, member)
+        return hand_over(self, cohort, member)
 
     monkeypatch.setattr(Adaptation, "_hand_over", spy)
     env = SkillVecEnv(line_envs(len(tasks)), tiny_skills())

@@ -8,7 +8,7 @@ from envs_for_tests import SKILL_DIM
 from policies_for_tests import BATCH, batch, learner, make, make_meta, single, skills, trained
 from torch import nn
 
-from simpl_sb3.algorithms.policies import EnsembleMLP
+from simpl_sb3.algorithms.networks import EnsembleMLP
 
 
 @pytest.fixture

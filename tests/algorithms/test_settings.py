@@ -61,6 +61,8 @@ NONSENSE: dict[str, tuple[Any, ...]] = {
     "exploration": ("hope", 1, None),
     "exploration_spread": NOT_NEGATIVE,
     "exploration_latent_skills": (0, -1, 1.5, "2"),
+    "exploration_skill_prior": (*NOT_NEGATIVE, 1.01, None),
+    "explore_until_reward": ("no", 3),
     "context_size": (0, -1, 1.5, "2"),
     "context_reward_rows": (-1, 1.5, None),
     "reuse_exploration": ("no", 3),
@@ -147,7 +149,7 @@ def test_signatures_show_every_setting_with_its_default(kind: Kind) -> None:
 
 
 def test_names_are_those_of_torch_and_the_encoders() -> None:
-    assert TASK_ENCODERS == MADE_ENCODERS
+    assert tuple(MADE_ENCODERS) == TASK_ENCODERS
     assert all(issubclass(getattr(th.nn, name), th.nn.Module) for name in ACTIVATIONS.values())
 
 

@@ -108,15 +108,16 @@ def test_a_posterior_episode_keeps_one_latent_of_its_tasks_posterior(monkeypatch
     )
     starts = starts_of(model, "context_buffer")
     for i, task in enumerate(TASKS):
-        e = model._latent_for(Job(task, i, "posterior"))
-        assert e.shape == (LATENT,)
+        e = model._guess_for(Job(task, i, "posterior"))
+        assert e.shape == (LATENT + 1,)
+        assert e[-1] == 0.0  # not the bare skill prior
         assert e[0].item() in starts[i]
     assert drawn == [0, 1, 2]
 
 
 def test_exploration_from_the_prior_is_standard_normal() -> None:
     model = make(exploration="prior")
-    drawn = th.stack([model._latent_for(Job(TASKS[0], 0, "exploration")) for _ in range(500)])
+    drawn = th.stack([model._guess_for(Job(TASKS[0], 0, "exploration"))[:-1] for _ in range(500)])
     th.testing.assert_close(drawn.mean(dim=0), th.zeros(LATENT), atol=0.15, rtol=0.0)
     th.testing.assert_close(drawn.std(dim=0), th.ones(LATENT), atol=0.15, rtol=0.0)
 

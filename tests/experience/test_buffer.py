@@ -113,7 +113,8 @@ def test_what_follows_a_time_limit_counts_only_where_timeouts_are_handled(handle
         rows = {name: getattr(numbered_episode(0, 3, truncated=True), name)[i : i + 1] for name in ROW_FIELDS}
         buffer.add(np.array([2]), rows, np.array([i == 2]))
     copy = make(4, handle_timeout_termination=handled)
-    copy.take_over(buffer)
+    for task in range(3):
+        copy.copy_ring(buffer, task)
     for one in (buffer, copy):
         for n_steps in (1, 2):
             batch = one.sample([0, 1, 2], 100, GAMMA, n_steps)
@@ -188,10 +189,10 @@ def test_seeded_samples_are_equal_to_the_bit() -> None:
     assert not th.equal(batches[0].observations, batches[2].observations)
 
 
-def test_take_over_copies() -> None:
+def test_a_copied_ring_is_a_copy() -> None:
     one, other = make(), make()
     one.add_episode(1, numbered_episode(3, 20, terminated=True))
-    other.take_over(one)
+    other.copy_ring(one, 1)
     assert_equal_batches(one.sample([1], 30, GAMMA, 4), other.sample([1], 30, GAMMA, 4))
     one.add_episode(1, numbered_episode(500, 4))
     assert other.sample([1], 100, GAMMA).observations.max() < 100

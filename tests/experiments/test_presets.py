@@ -1,6 +1,7 @@
 """Presets are checked when they are made, and the published ones hold what the published numbers used."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,17 @@ import pytest
 
 from simpl_sb3 import PRESETS, AdaptationSettings, SimplError, preset
 from simpl_sb3.algorithms.settings import MetaTrainingSettings
-from simpl_sb3.domains import find_domain
+from simpl_sb3.domains import Domain, find_domain
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.experiments.presets import Preset, find_preset, presets_domain, split_settings
 from simpl_sb3.skills.settings import ExtractionSettings, SkillModelSettings
 
 PUBLISHED = json.loads(Path(__file__).with_name("published_presets.json").read_text())
 """Every setting behind the published numbers, resolved at the revision that made them."""
+
+
+MAZE, KITCHEN = find_domain("maze"), find_domain("kitchen")
+OWN = Domain(name="own", env_id="Own-v0", task_sets={})
 
 
 def as_json(value: Any) -> Any:
@@ -44,12 +49,12 @@ def test_general_defaults_may_move_but_published_presets_do_not(name: str) -> No
 def test_general_presets_fit_every_domain() -> None:
     assert PRESETS["default"].domain is None
     assert PRESETS["paper"].domain is None
-    for domain in ("maze", "kitchen", "own"):
+    for domain in (MAZE, KITCHEN, OWN):
         assert find_preset("default", domain) is PRESETS["default"]
-        assert find_preset("paper", domain) is PRESETS.get(f"{domain}-paper", PRESETS["paper"])
-    assert find_preset("fast", "kitchen") is PRESETS["kitchen-fast"]
-    assert find_preset(None, "maze") is PRESETS["maze-fast"]
-    assert find_preset(None, "own") is PRESETS["default"]
+        assert find_preset("paper", domain) is PRESETS.get(f"{domain.name}-paper", PRESETS["paper"])
+    assert find_preset("fast", KITCHEN) is PRESETS["kitchen-fast"]
+    assert find_preset(None, MAZE) is PRESETS["maze-fast"]
+    assert find_preset(None, OWN) is PRESETS["default"]
     assert presets_domain("kitchen-fast") == "kitchen"
     assert presets_domain("paper") is presets_domain(None) is None
 
@@ -70,14 +75,17 @@ def test_presets_fit_their_domains(name: str) -> None:
 
 
 def test_unknown_presets_and_those_of_another_domain_are_refused() -> None:
-    with pytest.raises(SimplError, match="No preset 'maze': expected one of default, paper, maze-paper, maze-fast"):
+    with pytest.raises(
+        SimplError,
+        match="No preset 'maze': expected one of default, paper, kitchen-paper, kitchen-fast, maze-paper, maze-fast",
+    ):
         preset("maze")
     with pytest.raises(SettingsError, match="No preset 'fast': expected one of"):
-        find_preset("fast", "own")
+        find_preset("fast", OWN)
     with pytest.raises(
         SettingsError, match="maze-fast is for the domain maze, not for kitchen: expected one of default"
     ):
-        find_preset("maze-fast", "kitchen")
+        find_preset("maze-fast", KITCHEN)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +112,7 @@ def test_a_preset_of_your_own(tmp_path: Path) -> None:
         "from simpl_sb3.experiments.presets import Preset\n"
         "MINE = Preset(name='mine', domain='maze', adapt={'n_episodes': 40}, sections={'own': {'width': 3}})\n"
     )
-    found = find_preset(str(file), "maze")
+    found = find_preset(str(file), MAZE)
     assert found.section("adapt") == {"n_episodes": 40}
     assert found.section("own") == {"width": 3}
     assert found.section("other") == {}
@@ -120,3 +128,13 @@ def test_published_sizes() -> None:
     kitchen = preset("kitchen-paper")
     assert kitchen.meta_timesteps * 10 == 6_400_000  # env steps: 500 epochs of two episodes per task are 6,440,000
     assert (len(kitchen.extract["decoder_hidden"]), len(kitchen.extract["prior_hidden"])) == (6, 7)
+
+
+def test_a_domain_brings_its_own_presets() -> None:
+    fast = Preset(name="own-fast", domain="own", skill_updates=7)
+    own = replace(OWN, presets=(fast,))
+    assert find_preset(None, own) is find_preset("fast", own) is find_preset("own-fast", own) is fast
+    assert find_preset("default", own) is PRESETS["default"]
+    for wrong in (replace(fast, domain="maze"), replace(fast, name="fast"), "fast"):
+        with pytest.raises(SettingsError, match="Domain own: presets holds"):
+            replace(OWN, presets=(wrong,))

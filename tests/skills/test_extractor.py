@@ -183,3 +183,15 @@ def test_skills_remember_the_environment_and_the_dataset_they_come_from(tmp_path
     with pytest.raises(SkillMismatchError, match=r"demonstrations of Reach-v0 \(dataset own/reach-v0\)"):
         check_fit(skills, *spaces, env_id="SimplMaze-v0")
     check_fit(skills, *spaces, env_id="SimplMaze-v0", check_env=False)
+
+
+def test_the_kl_weighs_as_much_for_small_motions_as_for_large_ones() -> None:
+    """By default 0.04 times the variance of the scaled actions, summed; what was used is in the settings."""
+    data = reach_dataset()
+    small = replace(data, actions=data.actions / 4)
+    used = [SkillExtractor(each, **SMALL, device="cpu", validation_fraction=0.0) for each in (data, small)]
+    high = data.action_space.high
+    expected = 0.04 * (data.actions / high).var(axis=0, ddof=1).sum()
+    assert used[0].settings["kl_weight"] == pytest.approx(expected, rel=1e-2)
+    assert used[1].settings["kl_weight"] == pytest.approx(expected / 16, rel=1e-2)
+    assert SkillExtractor(data, **SMALL, device="cpu", kl_weight=0.3).settings["kl_weight"] == 0.3
