@@ -209,9 +209,10 @@ class SkillPriorPEARL(SkillAlgorithm):
         """Keep an episode for its task, and with hindsight for every task that would have rewarded it."""
         job = finished.job
         self.num_env_steps += finished.episode.env_steps
-        self._results[f"rollout/success_{job.kind}"].append(finished.success)
         self._results[f"rollout/return_{job.kind}"].append(finished.episode.total_reward)
-        if job.kind == "posterior":
+        if finished.success_known:
+            self._results[f"rollout/success_{job.kind}"].append(finished.success)
+        if finished.success_known and job.kind == "posterior":
             self._results[f"task/{job.task.name}/success"].append(finished.success)
         kept: list[tuple[int, SkillEpisode]] = [(job.task_index, finished.episode)]
         if self.hindsight_used:

@@ -1,5 +1,6 @@
 """From vec-env steps to whole episodes: each environment works off jobs, and its transitions are kept."""
 
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,14 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.errors import EnvironmentSpecError
 from simpl_sb3.experience.buffer import ROW_FIELDS, SkillEpisode
+from simpl_sb3.skills.checks import success_of
 from simpl_sb3.threads import small_products
 
 MAX_EPISODE_ENV_STEPS = 100_000
+NO_SUCCESS = (
+    "The environment's infos hold neither 'is_success' nor 'success': success counts as 0, only the return says how "
+    "well agents do."
+)
 
 
 @dataclass(frozen=True)
@@ -32,11 +38,19 @@ class Job:
 
 @dataclass(frozen=True)
 class FinishedEpisode:
-    """An episode, the job it was collected for, and whether the environment called it a success."""
+    """
+    An episode and the job it was collected for.
+
+    :param job: the job
+    :param episode: the episode
+    :param success: whether the environment called any of its env steps a success
+    :param success_known: False where its infos hold neither ``is_success`` nor ``success``
+    """
 
     job: Job
     episode: SkillEpisode
     success: bool
+    success_known: bool = True
 
 
 @dataclass(frozen=True)
@@ -93,6 +107,7 @@ class EpisodeCollector:
         self.observations = np.zeros((env.num_envs, *env.observation_space.shape), np.float32)  # type: ignore[misc]
         self._steps: list[list[tuple[Any, ...]]] = [[] for _ in range(env.num_envs)]
         self._env_steps = np.zeros(env.num_envs, int)  # of the episode that runs
+        self._successes: list[list[bool]] = [[] for _ in range(env.num_envs)]
         self.assign(range(env.num_envs))
 
     @property
@@ -128,13 +143,15 @@ class EpisodeCollector:
         rows = {name: np.asarray(column, np.float32)[indices] for name, column in zip(ROW_FIELDS, columns, strict=True)}
         for k, i in enumerate(indices):
             self._steps[i].append((*(column[k] for column in rows.values()), infos[i].get("skill_observations")))
+            if (success := success_of(infos[i], f"Environment {i}")) is not None:
+                self._successes[i].append(success)
         self._env_steps[indices] += steps[indices]
         if (longest := int(self._env_steps.max())) > MAX_EPISODE_ENV_STEPS:
             raise EnvironmentSpecError(
                 f"Environment {int(self._env_steps.argmax())} has not ended its episode after {longest} env steps: "
                 "expected an end; wrap it in gymnasium.wrappers.TimeLimit(env, max_episode_steps)."
             )
-        finished = [self._finish(int(i), infos[i]) for i in indices if dones[i]]
+        finished = [self._finish(int(i)) for i in indices if dones[i]]
         self.observations[indices] = np.asarray(observations)[indices]
         self._redraw(indices)
         dones = dones & self.active
@@ -152,7 +169,7 @@ class EpisodeCollector:
             if job is not None and job.kind == "exploration" and age % self.latent_skills == 0 < age:
                 self.latents[i] = self.latent_for(job)
 
-    def _finish(self, index: int, info: dict[str, Any]) -> FinishedEpisode:
+    def _finish(self, index: int) -> FinishedEpisode:
         *columns, env_observations = zip(*self._steps[index], strict=True)
         self._steps[index], self._env_steps[index] = [], 0
         known = all(part is not None for part in env_observations)
@@ -160,4 +177,7 @@ class EpisodeCollector:
         episode = SkillEpisode(**rows, env_observations=np.concatenate(env_observations) if known else None)
         job = self.jobs[index]
         assert job is not None
-        return FinishedEpisode(job, episode, bool(info.get("is_success", False)))
+        successes, self._successes[index] = self._successes[index], []
+        if not successes:
+            warnings.warn(NO_SUCCESS, stacklevel=2)
+        return FinishedEpisode(job, episode, any(successes), bool(successes))

@@ -1,5 +1,6 @@
 """What environments return, checked where it enters, before anything learns from it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,10 @@ from gymnasium import spaces
 from simpl_sb3.demonstrations.windows import LARGEST_NUMBER
 from simpl_sb3.errors import EnvironmentSpecError
 
-__all__ = ["check_infos", "check_numbers", "checked_reset", "checked_step"]
+__all__ = ["check_numbers", "checked_reset", "checked_step", "success_of", "successes_of"]
+
+SUCCESS = ("is_success", "success")
+"""Keys of an info that tell a success: SB3's, and Gymnasium-Robotics' older one."""
 
 _SAFE_SQUARES = 1e36  # inside float32
 
@@ -54,7 +58,7 @@ def checked_step(result: Any, space: spaces.Space[Any], place: str) -> tuple[Any
     except (TypeError, ValueError):
         raise EnvironmentSpecError(f"{place}: reward is {reward!r}; expected a number.") from None
     _check_shapes(observation, space, place)
-    _check_success(info, place)
+    success_of(info, place)
     return observation, reward, bool(terminated), bool(truncated), info
 
 
@@ -86,21 +90,47 @@ def check_numbers(observations: np.ndarray, rewards: np.ndarray, env_steps: np.n
     )
 
 
-def check_infos(infos: list[dict[str, Any]]) -> None:
+def success_of(info: Mapping[str, Any], place: str) -> bool | None:
     """
-    :param infos: one per environment
-    :raises EnvironmentSpecError: for ``info["is_success"]`` that is neither bool nor 0 or 1
+    Whether an env step was a success: ``info["is_success"]``, or else ``info["success"]``.
+
+    :param info: of one env step
+    :param place: which environment, for the message
+    :return: None where the info says neither
+    :raises EnvironmentSpecError: for a value that is neither bool nor 0 or 1
     """
-    for index, info in enumerate(infos):
-        _check_success(info, f"Environment {index}")
+    for name in SUCCESS:
+        if name in info:
+            success = info[name]
+            if isinstance(success, bool | np.bool_) or (
+                isinstance(success, int | float | np.number) and success in (0, 1)
+            ):
+                return bool(success)
+            raise EnvironmentSpecError(f'{place}: info["{name}"] is {success!r}; expected True or False.')
+    return None
 
 
-def _check_success(info: dict[str, Any], place: str) -> None:
-    success = info.get("is_success", False)
-    if not (
-        isinstance(success, bool | np.bool_) or (isinstance(success, int | float | np.number) and success in (0, 1))
-    ):
-        raise EnvironmentSpecError(f'{place}: info["is_success"] is {success!r}; expected True or False.')
+def successes_of(infos: Mapping[str, Any], n_envs: int) -> tuple[np.ndarray, np.ndarray]:
+    """
+    As :func:`success_of`, of all environments of a Gymnasium vector environment.
+
+    :param infos: of one step, arrays by name
+    :param n_envs: B
+    :return: whether it was a success, and whether the infos say so, each (B,) bool
+    :raises EnvironmentSpecError: for a value that is neither bool nor 0 or 1
+    """
+    success, known = np.zeros(n_envs, bool), np.zeros(n_envs, bool)
+    for name in SUCCESS:
+        if name in infos:
+            values = np.asarray(infos[name])
+            says = np.asarray(infos.get(f"_{name}", np.ones(n_envs, bool)), bool) & ~known
+            if values.dtype == bool:
+                success[says] = values[says]
+            else:
+                for i in np.flatnonzero(says):
+                    success[i] = bool(success_of({name: values[i]}, f"Environment {i}"))
+            known |= says
+    return success, known
 
 
 def _check_shapes(observation: Any, space: spaces.Space[Any], place: str) -> None:

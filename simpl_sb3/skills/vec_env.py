@@ -16,7 +16,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvO
 
 from simpl_sb3.errors import EnvironmentSpecError, SettingsError
 from simpl_sb3.skills.base import Skills
-from simpl_sb3.skills.checks import check_infos, check_numbers
+from simpl_sb3.skills.checks import check_numbers, successes_of
 from simpl_sb3.skills.fit import check_fit, skill_action_space
 from simpl_sb3.skills.held_envs import HeldEnvs, HeldVectorEnv, call_envs, get_attr_of, info_of, set_attr_of
 from simpl_sb3.threads import small_products
@@ -124,6 +124,7 @@ class SkillVecEnv(VecEnv):
         rewards, steps = np.zeros(self.num_envs), np.zeros(self.num_envs, int)
         terminated, truncated = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
         observed = np.empty((self.skills.horizon, *self._observations.shape), np.float32)  # (H, B, O)
+        succeeded, known = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
         last: list[dict[str, Any]] = [{}] * self.num_envs  # the vector environment's infos at each one's last env step
         observations = self._observations
         for step in range(self.skills.horizon):
@@ -134,6 +135,9 @@ class SkillVecEnv(VecEnv):
             observed[step] = observations
             rewards[running] += reward[running]
             steps[running] += 1
+            success, says = successes_of(info, self.num_envs)
+            succeeded |= running & success
+            known |= running & says
             last = [info if runs else before for before, runs in zip(last, running, strict=True)]
             terminated |= running & now_terminated
             truncated |= running & now_truncated
@@ -144,7 +148,8 @@ class SkillVecEnv(VecEnv):
         self._returns += rewards
         self._lengths += steps
         infos = self._infos(last, observed, steps)
-        check_infos(infos)
+        for i in np.flatnonzero(known):
+            infos[i]["is_success"] = bool(succeeded[i])
         dones = terminated | truncated
         self._finish(dones, terminated, infos)
         return self._observations.copy(), rewards.astype(np.float32), dones, infos

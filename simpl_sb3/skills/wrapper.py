@@ -8,7 +8,7 @@ import numpy as np
 
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.skills.base import SKILL_BOUND, Skills
-from simpl_sb3.skills.checks import check_numbers, checked_reset, checked_step
+from simpl_sb3.skills.checks import check_numbers, checked_reset, checked_step, success_of
 from simpl_sb3.skills.fit import check_fit, skill_action_space
 from simpl_sb3.threads import small_products
 
@@ -20,7 +20,8 @@ class SkillActionWrapper(gym.Wrapper[np.ndarray, np.ndarray, Any, np.ndarray], g
     One action is a skill z: the closed-loop low-level policy a = f(s, z) runs for up to H env steps.
 
     The skill stops early where the episode terminates or is truncated. Its reward is the sum over its env steps; its
-    flags and its info are those of the last one. ``info["skill_steps"]`` counts the env steps,
+    flags and its info are those of the last one, but for ``info["is_success"]``: whether any of the env steps was a
+    success. ``info["skill_steps"]`` counts the env steps,
     ``info["skill_observations"]`` (k, O) holds what was observed after each. Observations are those that the skills
     read (of a Dict, the value at the skills' key).
 
@@ -93,6 +94,7 @@ class SkillActionWrapper(gym.Wrapper[np.ndarray, np.ndarray, Any, np.ndarray], g
             raise gym.error.ResetNeeded("Call reset before step.")
         z = np.asarray(action, np.float32)[None]
         observation, total, observations = self._observation, 0.0, []
+        successes: list[bool | None] = []
         for _ in range(self.skills.horizon):
             result = self.env.step(self._act(observation[None], z)[0])
             raw, reward, terminated, truncated, info = checked_step(
@@ -102,7 +104,10 @@ class SkillActionWrapper(gym.Wrapper[np.ndarray, np.ndarray, Any, np.ndarray], g
             observation = self._checked(raw, reward, info)
             observations.append(observation)
             total += reward
+            successes.append(success_of(info, "The environment"))
             if terminated or truncated:
                 break
+        if any(success is not None for success in successes):
+            info = info | {"is_success": any(successes)}
         info = info | {"skill_steps": len(observations), "skill_observations": np.stack(observations)}
         return observation, total, terminated, truncated, info
