@@ -139,6 +139,10 @@ class SkillAlgorithm(BaseAlgorithm):
         """Every setting that the model was made with, and the seed, as plain data."""
         return {**self.config.as_dict(), "stats_window_size": self._stats_window_size, "seed": self.seed}
 
+    def used_settings(self) -> dict[str, Any]:
+        """The same with what was decided here, where a setting leaves it to the model."""
+        return self.settings()
+
     # ------------------------------------------------------------ environments and their skills
 
     @staticmethod

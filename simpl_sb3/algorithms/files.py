@@ -57,9 +57,9 @@ def save(model: "SkillAlgorithm", path: Any) -> None:
         "episode_num": model._episode_num,
         **model._extra_state(),
     }
-    for name, parameter in model.policy.state_dict().items():
+    for name, parameter in [*model.policy.state_dict().items(), *_tensors_in(model.learner.state_dict(), "learner")]:
         if parameter.is_floating_point() and not bool(th.isfinite(parameter).all()):
-            raise SettingsError(f"The weights {name} are NaN or infinite: the learning diverged, nothing was saved.")
+            raise SettingsError(f"The numbers {name} are NaN or infinite: the learning diverged, nothing was saved.")
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("data", json.dumps(data, indent=1))
@@ -70,6 +70,15 @@ def save(model: "SkillAlgorithm", path: Any) -> None:
         path.write(content.getvalue())
         return
     write_atomically(_with_ending(path, ".zip"), content.getvalue())
+
+
+def _tensors_in(state: Any, name: str) -> Iterator[tuple[str, th.Tensor]]:
+    """The tensors of nested dicts and lists, and where they stand: ``learner.optimizers.actor.state.0.exp_avg``."""
+    if isinstance(state, th.Tensor):
+        yield name, state
+    elif isinstance(state, dict | list | tuple):
+        for key, value in state.items() if isinstance(state, dict) else enumerate(state):
+            yield from _tensors_in(value, f"{name}.{key}")
 
 
 def _tensor_bytes(state: dict[str, Any]) -> bytes:

@@ -158,7 +158,7 @@ class ExplorationSettings(Settings):
 
     exploration_spread: float = setting(1.5, at_least=0.0)
     exploration_latent_skills: int | None = setting(50, at_least=1)
-    exploration_skill_prior: float = setting(0.0, at_least=0.0, at_most=1.0)
+    exploration_skill_prior: float = setting(0.25, at_least=0.0, at_most=1.0)
 
 
 @dataclass(frozen=True, kw_only=True)

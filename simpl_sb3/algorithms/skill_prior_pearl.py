@@ -112,6 +112,9 @@ class SkillPriorPEARL(SkillAlgorithm):
             print("No hindsight relabelling: the tasks have no rewards(observations).")  # noqa: T201 - as SB3 does
         return able if self.config.hindsight is None else self.config.hindsight
 
+    def used_settings(self) -> dict[str, Any]:
+        return {**self.settings(), "hindsight": self.hindsight_used}
+
     def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
         """As in SB3; the environment needs the tasks and the skills that the model was trained on."""
         wrapped = self._wrap_env(env, self.verbose)

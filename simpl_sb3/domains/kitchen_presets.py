@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from simpl_sb3.domains.preset import FAST_META, PAPER_ADAPT, PAPER_META, PAPER_SKILLS, PAPER_SPIRL, Preset
+from simpl_sb3.domains.preset import FAST_ADAPT, FAST_META, PAPER_ADAPT, PAPER_META, PAPER_SKILLS, PAPER_SPIRL, Preset
 
 __all__ = ["PRESETS"]
 
@@ -14,6 +14,7 @@ _KITCHEN: dict[str, Any] = {
 }
 _KITCHEN_FAST_RETURN: dict[str, Any] = {"gamma": 0.95, "handle_timeout_termination": False}  # time is what runs out
 _KITCHEN_FAST_LEARNER: dict[str, Any] = {
+    **FAST_ADAPT,
     "skill_kl_target": 10.0,
     "kl_clip": 20.0,
 }

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from simpl_sb3.domains.preset import FAST_META, PAPER, Preset
+from simpl_sb3.domains.preset import FAST_ADAPT, FAST_META, PAPER, Preset
 
 __all__ = ["PRESETS"]
 
@@ -12,7 +12,7 @@ _MAZE: dict[str, Any] = {
     "n_trajectories": 3046,
     "collect": {"noise": 0.0},
 }
-_MAZE_FAST_ADAPT: dict[str, Any] = {"train_freq": 2, "skill_kl_target": 1.0, "kl_clip": 5.0}
+_MAZE_FAST_ADAPT: dict[str, Any] = {**FAST_ADAPT, "train_freq": 2, "skill_kl_target": 1.0, "kl_clip": 5.0}
 
 PRESETS = (
     replace(PAPER, name="maze-paper", **_MAZE),

@@ -18,6 +18,7 @@ from simpl_sb3.skills.settings import ExtractionSettings, SkillModelSettings
 
 __all__ = [
     "DEFAULT",
+    "FAST_ADAPT",
     "FAST_META",
     "PAPER",
     "PAPER_ADAPT",
@@ -132,6 +133,7 @@ PAPER_META: dict[str, Any] = {
     "hindsight": False,
     "exploration": "prior",
     "exploration_latent_skills": None,
+    "exploration_skill_prior": 0.0,
     "task_encoder": "set-transformer",
     "context_reward_rows": 0,
     "skill_kl_targets": (0.5, 1.0),
@@ -140,6 +142,7 @@ PAPER_ADAPT: dict[str, Any] = {
     **PAPER_LEARNER,
     "exploration": "prior",
     "exploration_latent_skills": None,
+    "exploration_skill_prior": 0.0,
     "explore_until_reward": False,
     "context_size": None,
     "reuse_exploration": False,
@@ -149,7 +152,8 @@ PAPER_ADAPT: dict[str, Any] = {
     "skill_kl_target": 1.0,
 }
 PAPER_SPIRL: dict[str, Any] = {**PAPER_ADAPT, "n_exploration_episodes": 0, "kl_clip": 10.0}
-FAST_META: dict[str, Any] = {"n_steps": 6, "hindsight": True}
+FAST_META: dict[str, Any] = {"n_steps": 6, "hindsight": True, "exploration_skill_prior": 0.0}
+FAST_ADAPT: dict[str, Any] = {"exploration_skill_prior": 0.0, "explore_until_reward": False}
 """What the presets made for minutes share."""
 
 _PAPER_META_SIZES: dict[str, Any] = {

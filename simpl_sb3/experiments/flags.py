@@ -202,7 +202,7 @@ def parse(
         part: getattr(getattr(filled, field_of_record(record)), part) for record in records for part in record.names()
     }
     flags = {_field_of(word) for word in words}
-    given = {part: values[part] for part in known if part in flags}
+    given = {part: values[part] for part in known if {part, f"no_{part}"} & flags}
     return verb(**{part: getattr(filled, part) for part in verb.names()}), chosen, given
 
 

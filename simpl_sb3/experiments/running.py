@@ -250,7 +250,7 @@ def meta_train(stage: Stage, options: RunOptions) -> Path:
         device=device,
         verbose=options.verbose,
     )
-    resolved = model.settings() if hasattr(model, "settings") else {}
+    resolved = model.used_settings() if hasattr(model, "used_settings") else {}
     record = used(stage, device, {**resolved, "n_envs": n_envs, "training": {}})
     del record["training"]  # its settings stand beside the others, as the model used them
     folder, total = run.start(stage), settings["total_timesteps"]
