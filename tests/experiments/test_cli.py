@@ -16,6 +16,7 @@ from simpl_envs.kitchen.tasks import completed_subtasks
 from simpl_sb3 import PRETRAINED, AdaptationSettings, SkillModel, SkillPriorPEARL, load_minari
 from simpl_sb3.algorithms.settings import MetaTrainingSettings
 from simpl_sb3.experiments.cli import main
+from simpl_sb3.experiments.flags import parse
 from simpl_sb3.experiments.verbs import VERBS
 from simpl_sb3.methods import METHODS
 from simpl_sb3.results.rows import read_results
@@ -79,6 +80,28 @@ def test_every_setting_is_a_flag_with_its_default(
                 assert f"--{name.replace('_', '-')} " in text.replace(",", " ") + " ", name
     assert "(default:" in text
     assert "--exploration-spread" not in text or command == "meta-train"
+
+
+@pytest.mark.parametrize(
+    ("verb", "record", "given"),
+    [
+        ("meta-train", MetaTrainingSettings, ["--skills", "x", "--output", "y"]),
+        ("adapt", AdaptationSettings, ["--from", "x", "--output", "y"]),
+        ("extract", ExtractionSettings, ["--output", "y"]),
+    ],
+)
+def test_a_switch_that_is_given_counts_whatever_its_default(
+    verb: str, record: type[Settings], given: list[str]
+) -> None:
+    """``--name``, ``--no-name``, ``--set name=true`` and ``--set name=false``, of every setting that is a bool."""
+    switches = [name for name, value in record().as_dict().items() if isinstance(value, bool)]
+    assert switches
+    for name in switches:
+        for value in (True, False):
+            flag = f"--{'' if value else 'no-'}{name.replace('_', '-')}"
+            for words in ([flag], ["--set", f"{name}={str(value).lower()}"]):
+                *_, found = parse(VERBS[verb], verb, [*given, *words], progress_bar=False)
+                assert found == {name: value}, words
 
 
 def test_defaults_are_those_of_preset_and_domain(capsys: pytest.CaptureFixture[str]) -> None:
