@@ -200,8 +200,8 @@ class AdaptationSettings(AgentSettings, PolicySettings, ExplorationSettings):
     :param n_exploration_episodes: episodes with the meta-policy before the task latent is fixed; none without one
     :param exploration: "prior": e from N(0, I) (the paper); "aggregate": from a Gaussian around the training tasks'
         latents; "posterior": "aggregate" until something was rewarded, and from then on q(e | what was seen so far)
-    :param explore_until_reward: go on exploring, beyond ``n_exploration_episodes``, while nothing was rewarded. Note:
-        the paper fine-tunes towards nothing
+    :param explore_until_reward: go on exploring, beyond ``n_exploration_episodes``, while nothing was rewarded, and
+        infer and fine-tune after that; False fine-tunes at once, as the paper does
     :param context_size: context rows shown to the task encoder; None for all of them (the paper)
     :param context_reward_rows: with ``context_size``, at most so many rewarded rows among them
     :param reuse_exploration: start the replay buffer with the exploring episodes. Note: it starts empty in the paper
@@ -212,7 +212,7 @@ class AdaptationSettings(AgentSettings, PolicySettings, ExplorationSettings):
     n_episodes: int = setting(205, at_least=1, at_most=10_000_000)
     n_exploration_episodes: int = setting(20, at_least=0)
     exploration: str = setting("posterior", one_of=EXPLORATION)
-    explore_until_reward: bool = True
+    explore_until_reward: bool = False
     context_size: int | None = setting(256, at_least=1)
     context_reward_rows: int = setting(32, at_least=0)
     reuse_exploration: bool = True

@@ -143,7 +143,6 @@ PAPER_ADAPT: dict[str, Any] = {
     "exploration": "prior",
     "exploration_latent_skills": None,
     "exploration_skill_prior": 0.0,
-    "explore_until_reward": False,
     "context_size": None,
     "reuse_exploration": False,
     "initial_updates": 0,
@@ -153,7 +152,7 @@ PAPER_ADAPT: dict[str, Any] = {
 }
 PAPER_SPIRL: dict[str, Any] = {**PAPER_ADAPT, "n_exploration_episodes": 0, "kl_clip": 10.0}
 FAST_META: dict[str, Any] = {"n_steps": 6, "hindsight": True, "exploration_skill_prior": 0.0}
-FAST_ADAPT: dict[str, Any] = {"exploration_skill_prior": 0.0, "explore_until_reward": False}
+FAST_ADAPT: dict[str, Any] = {"exploration_skill_prior": 0.0}
 """What the presets made for minutes share."""
 
 _PAPER_META_SIZES: dict[str, Any] = {

@@ -38,7 +38,7 @@ def find_preset(text: str | None, domain: Domain) -> Preset:
     :param domain: the domain that it is used for
     :raises SettingsError: where there is none, or it is for another domain
     """
-    known = PRESETS | {each.name: each for each in domain.presets}
+    known = PRESETS | {each.name: each for each in domain.presets if each.name not in PRESETS}
     if text is None:
         return known.get(f"{domain.name}-fast", DEFAULT)
     found = known.get(f"{domain.name}-{text}") or find_record(text, Preset, known, "preset")

@@ -24,7 +24,6 @@ from simpl_sb3.skills.wrapper import SkillActionWrapper
 QUICK: dict[str, Any] = {
     "n_episodes": 5,
     "n_exploration_episodes": 2,
-    "explore_until_reward": False,
     "initial_updates": 1,
     "updates_per_skill": 0.5,
     "batch_size": 6,
@@ -315,7 +314,8 @@ def test_exploring_episodes_have_fresh_latents(meta: SkillPriorPEARL, monkeypatc
         return act(self, observations, e, *more, **named)
 
     monkeypatch.setattr(type(meta.policy), "act", spy)
-    run(meta, exploration="prior", exploration_latent_skills=None, n_exploration_episodes=4)
+    fresh = {"exploration": "prior", "exploration_latent_skills": None, "exploration_skill_prior": 0.0}
+    run(meta, **fresh, n_exploration_episodes=4)
     latents = {tuple(row) for e in given for row in e}
     assert len(latents) == 3 * 4
 

