@@ -17,12 +17,16 @@ def stop_by(number: int) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
 def test_each_ends_with_the_code_that_shells_expect(number: int, code: int) -> None:
-    before = signal.getsignal(number)
-    with pytest.raises(KeyboardInterrupt) as caught:
-        stop_by(number)
+    usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL  # a background job ignores SIGINT
+    before = signal.signal(number, usual)
+    try:
+        with pytest.raises(KeyboardInterrupt) as caught:
+            stop_by(number)
+        assert signal.getsignal(number) is usual
+    finally:
+        signal.signal(number, before)
     assert exit_code(caught.value) == code
     assert isinstance(caught.value, Stopped) == (number != signal.SIGINT)
-    assert signal.getsignal(number) is before
 
 
 def test_what_is_ignored_stays_ignored_and_other_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
