@@ -2,8 +2,8 @@
 Target task learning (Section 4.3) for one task or for many at once: explore, infer the task, fine-tune.
 
 All agents share one vec env (agent i acts in environment i) and one batched learner, so that thirty agents cost little
-more than three. An agent that has lived through its episodes leaves the batch; one that was never rewarded while it
-explored goes on exploring, and begins to fine-tune, by itself, once it was.
+more than three. An agent that has lived through its episodes leaves the batch. With ``explore_until_reward`` one that
+was never rewarded while it explored goes on exploring, and begins to fine-tune, by itself, once it was.
 """
 
 from collections.abc import Callable, Sequence
@@ -137,6 +137,7 @@ class Adaptation:
         if self.meta is not None:
             source = "prior" if settings.exploration == "prior" else "aggregate"
             self.explorer = Explorer(self.meta, settings, source)
+            self.meta.set_training_mode(False)
 
     def run(self) -> list[SkillPriorSAC]:
         """Explore, infer, fine-tune; one agent per task, in the tasks' order."""
@@ -144,17 +145,17 @@ class Adaptation:
         n_exploration = 0 if self.meta is None else self.settings.n_exploration_episodes
         if n_exploration:
             self.exploring[:] = True
-            self._collect(n_exploration)
+            self._collect(n_exploration, retire=False)
         going_on = self.exploring & (n_exploration < self.settings.n_episodes) & self.settings.explore_until_reward
         self._begin(np.array([i for i, on in enumerate(going_on) if not on or self.context.rewarded(i)], int))
-        self._collect(self.settings.n_episodes)
+        self._collect(self.settings.n_episodes, retire=True)
         assert all(agent is not None for agent in self.agents)
         return self.agents  # type: ignore[return-value]
 
     # ------------------------------------------------------------ episodes
 
-    def _collect(self, n_episodes: int) -> None:
-        """Until every agent has lived through so many episodes: each explores, or fine-tunes."""
+    def _collect(self, n_episodes: int, retire: bool) -> None:
+        """Until every agent has lived through so many episodes: each explores, or fine-tunes; then it may retire."""
         settings, rounds = self.settings, 0
         train_freq = int(settings.train_freq)  # type: ignore[arg-type]  # never in episodes here
         n_updates = settings.gradient_steps if settings.gradient_steps >= 0 else train_freq
@@ -169,9 +170,8 @@ class Adaptation:
         collector = EpisodeCollector(
             self.env, self._act, next_job, self._guess_for, size, settings.exploration_latent_skills, self._store
         )
-        last = n_episodes == settings.n_episodes
         while True:
-            if last:
+            if retire:
                 self._retire(np.flatnonzero(~collector.active))
             if not collector.active.any():
                 return
@@ -184,8 +184,6 @@ class Adaptation:
     def _act(self, observations: np.ndarray, guesses: th.Tensor) -> np.ndarray:
         z = np.zeros((len(observations), self.skills.skill_dim), np.float32)
         if self.exploring.any():
-            assert self.meta is not None
-            self.meta.set_training_mode(False)
             z[self.exploring] = self.explorer.act(observations[self.exploring], guesses[self.exploring])
         for cohort in self.cohorts:
             z[cohort.agents], _state = cohort.policy.predict(observations[cohort.agents], deterministic=False)
@@ -255,7 +253,7 @@ class Adaptation:
         self.cohorts.append(cohort)
         if settings.reuse_exploration and self.context.sizes[agents].all():
             for agent in agents:
-                self.replay.copy_ring(self.context, int(agent))
+                self.replay.copy_ring(agent, self.context, agent)
             cohort.update(self.replay, settings, settings.initial_updates)
         self.exploring[agents] = False
 
@@ -287,7 +285,7 @@ class Adaptation:
         agent.observation_space, agent.action_space = self.env.observation_space, self.env.action_space
         agent.build()
         agent.learner.copy_agent(cohort.learner, member)
-        agent.replay_buffer.take_ring(self.replay, index)
+        agent.replay_buffer.copy_ring(0, self.replay, index)
         agent.task, agent.task_name = self.tasks[index], getattr(self.tasks[index], "name", None)
         agent.num_timesteps, agent._episode_num = int(self.lived[index]), int(self.finished[index])
         agent._n_updates = cohort.n_updates

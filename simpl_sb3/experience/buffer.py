@@ -284,19 +284,11 @@ class TaskReplayBuffer:
         rewards = self.rows[at, self._columns["rewards"].start]
         return rewards > 0 if (rewards > 0).any() or not len(rewards) else rewards > np.median(rewards)
 
-    def copy_ring(self, other: "TaskReplayBuffer", task_index: int) -> None:
-        """Begin one task's ring with a copy of the same task's ring in another buffer of the same sizes."""
+    def copy_ring(self, task_index: int, other: "TaskReplayBuffer", other_index: int) -> None:
+        """Begin one task's ring with a copy of a ring of another buffer of the same capacity."""
         for name in ARRAYS:
-            source = getattr(other, name)
-            ring = slice(task_index * len(source) // other.n_tasks, (task_index + 1) * len(source) // other.n_tasks)
-            getattr(self, name)[ring] = source[ring]
-
-    def take_ring(self, other: "TaskReplayBuffer", task_index: int) -> None:
-        """Begin a buffer of one task with a copy of one ring of another buffer of the same capacity."""
-        for name in ARRAYS:
-            source = getattr(other, name)
-            length = len(source) // other.n_tasks
-            getattr(self, name)[:] = source[task_index * length : (task_index + 1) * length]
+            own, theirs = getattr(self, name), getattr(other, name)
+            own.reshape(self.n_tasks, -1)[task_index] = theirs.reshape(other.n_tasks, -1)[other_index]
 
     # ------------------------------------------------------------ state on disk
 

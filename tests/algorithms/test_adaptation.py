@@ -265,6 +265,20 @@ def test_a_reward_in_the_last_exploring_episode_is_known_to_the_next(meta: Skill
         assert [was for agent, was in known if agent == i] == [False, *rewarded[:-1]]
 
 
+def test_after_episodes_that_only_explore_the_initial_updates_are_done_once(
+    meta: SkillPriorPEARL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    updates: list[int] = []
+    update = AgentLearner.update_agents
+    monkeypatch.setattr(
+        AgentLearner,
+        "update_agents",
+        lambda self, given: (updates.append(self.policy.n_agents), update(self, given))[1],
+    )
+    run(meta, n_episodes=2, initial_updates=3)
+    assert updates == [3, 3, 3]
+
+
 # ---------------------------------------------------------------- inference
 
 

@@ -114,7 +114,7 @@ def test_what_follows_a_time_limit_counts_only_where_timeouts_are_handled(handle
         buffer.add(np.array([2]), rows, np.array([i == 2]))
     copy = make(4, handle_timeout_termination=handled)
     for task in range(3):
-        copy.copy_ring(buffer, task)
+        copy.copy_ring(task, buffer, task)
     for one in (buffer, copy):
         for n_steps in (1, 2):
             batch = one.sample([0, 1, 2], 100, GAMMA, n_steps)
@@ -192,7 +192,7 @@ def test_seeded_samples_are_equal_to_the_bit() -> None:
 def test_a_copied_ring_is_a_copy() -> None:
     one, other = make(), make()
     one.add_episode(1, numbered_episode(3, 20, terminated=True))
-    other.copy_ring(one, 1)
+    other.copy_ring(1, one, 1)
     assert_equal_batches(one.sample([1], 30, GAMMA, 4), other.sample([1], 30, GAMMA, 4))
     one.add_episode(1, numbered_episode(500, 4))
     assert other.sample([1], 100, GAMMA).observations.max() < 100
