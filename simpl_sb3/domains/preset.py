@@ -119,7 +119,7 @@ PAPER_SKILLS: dict[str, Any] = {
     "prior_temperature": 1.0,
     "min_observation_std": 1e-6,
 }
-PAPER_LEARNER: dict[str, Any] = {
+_PAPER_LEARNER: dict[str, Any] = {
     "learning_rate": 3e-4,
     "tau": 0.005,
     "n_steps": 1,
@@ -128,7 +128,7 @@ PAPER_LEARNER: dict[str, Any] = {
     "kl_clip": 5.0,
 }
 PAPER_META: dict[str, Any] = {
-    **PAPER_LEARNER,
+    **_PAPER_LEARNER,
     "gradient_steps": -1,
     "hindsight": False,
     "exploration": "prior",
@@ -139,7 +139,7 @@ PAPER_META: dict[str, Any] = {
     "skill_kl_targets": (0.5, 1.0),
 }
 PAPER_ADAPT: dict[str, Any] = {
-    **PAPER_LEARNER,
+    **_PAPER_LEARNER,
     "exploration": "prior",
     "exploration_latent_skills": None,
     "exploration_skill_prior": 0.0,
@@ -155,24 +155,21 @@ FAST_META: dict[str, Any] = {"n_steps": 6, "hindsight": True, "exploration_skill
 FAST_ADAPT: dict[str, Any] = {"exploration_skill_prior": 0.0}
 """What the presets made for minutes share."""
 
-_PAPER_META_SIZES: dict[str, Any] = {
-    **PAPER_META,
-    "batch_size": 1024,
-    "net_arch": (256, 256, 256),
-    "context_sizes": (4, 8192),
-    "tasks_per_update": (4, 26),
-    "skill_kl_multipliers": (3e-3, 1e-3),
-}
-_PAPER_SPIRL_SIZES: dict[str, Any] = {**PAPER_SPIRL, "net_arch": (256, 256, 256), "skill_kl_multiplier": 0.05}
-
 PAPER = Preset(
     name="paper",
     skill_updates=200_000,
     meta_timesteps=16_000_000,
     extract=PAPER_SKILLS,
-    meta_train=_PAPER_META_SIZES,
+    meta_train={
+        **PAPER_META,
+        "batch_size": 1024,
+        "net_arch": (256, 256, 256),
+        "context_sizes": (4, 8192),
+        "tasks_per_update": (4, 26),
+        "skill_kl_multipliers": (3e-3, 1e-3),
+    },
     adapt=PAPER_ADAPT,
-    spirl=_PAPER_SPIRL_SIZES,
+    spirl={**PAPER_SPIRL, "net_arch": (256, 256, 256), "skill_kl_multiplier": 0.05},
 )
 """The published settings, at the sizes of its navigation experiment."""
 DEFAULT = Preset(name="default", spirl={"n_exploration_episodes": 0})

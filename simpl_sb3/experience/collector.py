@@ -11,7 +11,6 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.errors import EnvironmentSpecError
 from simpl_sb3.experience.buffer import ROW_FIELDS, SkillEpisode
-from simpl_sb3.skills.checks import success_of
 from simpl_sb3.threads import small_products
 
 MAX_EPISODE_ENV_STEPS = 100_000
@@ -81,9 +80,10 @@ class EpisodeCollector:
     Collects one episode after the other in every environment, and leaves out those without a job where the vec env can.
 
     :param env: its actions are skills
-    :param act: skills (n_envs, Z) for observations (n_envs, O) and task latents (n_envs, E)
+    :param act: skills (n_envs, Z) for observations (n_envs, O) and what jobs are acted with, such as task latents,
+        (n_envs, E)
     :param next_job: what an environment (by its index) does next; None for nothing
-    :param latent_for: the task latent (E,) of a job, asked for when the job begins
+    :param latent_for: what a job is acted with, (E,), asked for when the job begins
     :param task_latent_dim: E
     :param latent_skills: skills after which an exploring episode draws its latent again; None keeps one throughout
     :param on_step: called after every skill, before what ended is followed by the next job
@@ -107,7 +107,6 @@ class EpisodeCollector:
         self.observations = np.zeros((env.num_envs, *env.observation_space.shape), np.float32)  # type: ignore[misc]
         self._steps: list[list[tuple[Any, ...]]] = [[] for _ in range(env.num_envs)]
         self._env_steps = np.zeros(env.num_envs, int)  # of the episode that runs
-        self._successes: list[list[bool]] = [[] for _ in range(env.num_envs)]
         self.assign(range(env.num_envs))
 
     @property
@@ -142,9 +141,8 @@ class EpisodeCollector:
         columns = (self.observations.copy(), z, rewards, dones & ~truncated, after, steps, dones & truncated)
         rows = {name: np.asarray(column, np.float32)[indices] for name, column in zip(ROW_FIELDS, columns, strict=True)}
         for k, i in enumerate(indices):
-            self._steps[i].append((*(column[k] for column in rows.values()), infos[i].get("skill_observations")))
-            if (success := success_of(infos[i], f"Environment {i}")) is not None:
-                self._successes[i].append(success)
+            told = (infos[i].get("skill_observations"), infos[i].get("is_success"))
+            self._steps[i].append((*(column[k] for column in rows.values()), *told))
         self._env_steps[indices] += steps[indices]
         if (longest := int(self._env_steps.max())) > MAX_EPISODE_ENV_STEPS:
             raise EnvironmentSpecError(
@@ -170,14 +168,14 @@ class EpisodeCollector:
                 self.latents[i] = self.latent_for(job)
 
     def _finish(self, index: int) -> FinishedEpisode:
-        *columns, env_observations = zip(*self._steps[index], strict=True)
+        *columns, env_observations, told = zip(*self._steps[index], strict=True)
         self._steps[index], self._env_steps[index] = [], 0
         known = all(part is not None for part in env_observations)
         rows = {name: np.asarray(column, np.float32) for name, column in zip(ROW_FIELDS, columns, strict=True)}
         episode = SkillEpisode(**rows, env_observations=np.concatenate(env_observations) if known else None)
         job = self.jobs[index]
         assert job is not None
-        successes, self._successes[index] = self._successes[index], []
+        successes = [success for success in told if success is not None]
         if not successes:
             warnings.warn(NO_SUCCESS, stacklevel=2)
         return FinishedEpisode(job, episode, any(successes), bool(successes))

@@ -201,8 +201,8 @@ def parse(
     values = {
         part: getattr(getattr(filled, field_of_record(record)), part) for record in records for part in record.names()
     }
-    flags = {_field_of(word) for word in words}
-    given = {part: values[part] for part in known if {part, f"no_{part}"} & flags}
+    flags = {_field_of(word, known) for word in words}
+    given = {part: values[part] for part in known if part in flags}
     return verb(**{part: getattr(filled, part) for part in verb.names()}), chosen, given
 
 
@@ -225,11 +225,18 @@ def _choice(verb: type[Verb], arguments: Sequence[str]) -> _Choice:
     return _Choice(**found)
 
 
-def _field_of(word: str) -> str:
-    """The field that a flag is for: ``--no-progress-bar`` -> ``progress_bar``; "" for what is no flag."""
+def _field_of(word: str, known: Sequence[str] = ()) -> str:
+    """
+    The field that a flag is for; "" for what is no flag.
+
+    :param word: such as ``--n-episodes`` or ``--progress-bar``
+    :param known: fields of which ``--no-progress-bar`` may be one that is switched off
+    """
     if not word.startswith("--"):
         return ""
-    return word.partition("=")[0][2:].replace("-", "_")
+    name = word.partition("=")[0][2:].replace("-", "_")
+    switched = name.removeprefix("no_")
+    return switched if name not in known and switched in known else name
 
 
 def _check_flags(
@@ -240,8 +247,8 @@ def _check_flags(
     """
     own = [verb.flag_names.get(part, part) for part in verb.names() if part not in verb.positional]
     allowed = [*own, *(part for part in settings if part not in unused)]
-    bare = {_field_of(word) for word in words if word.startswith("--") and len(word) > 2} - {"help"}
-    strange = sorted(part for part in bare if part not in allowed and part.removeprefix("no_") not in allowed)
+    bare = {_field_of(word, allowed) for word in words if word.startswith("--") and len(word) > 2} - {"help"}
+    strange = sorted(bare - set(allowed))
     if not strange:
         return
     if others := [part for part in strange if part in unused]:

@@ -218,8 +218,9 @@ class SkillExtractor:
         behaviour_cloning = behaviour_cloning_loss(outputs.actions, outputs.targets)
         kl = standard_gaussian_kl(*outputs.posterior).mean()
         prior_fit = prior_fit_loss(*outputs.posterior, *outputs.prior)
+        assert self.extraction.kl_weight is not None  # the constructor has chosen
         return SkillLosses(
-            loss=skill_loss(behaviour_cloning, kl, prior_fit, self.extraction.kl_weight or 0.0),
+            loss=skill_loss(behaviour_cloning, kl, prior_fit, self.extraction.kl_weight),
             action_mse=2.0 * behaviour_cloning * len(outputs.actions) / outputs.actions.numel(),
             kl=kl,
             prior_kl=prior_fit,
