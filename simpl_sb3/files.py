@@ -5,6 +5,7 @@ What is being written has a hidden name that tells machine and process, ``.simpl
 is killed it stays; the next one that writes there removes it, and puts back what it had moved aside.
 """
 
+import errno
 import glob
 import os
 import secrets
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["replace_folder", "write_atomically"]
+__all__ = ["check_room", "replace_folder", "write_atomically"]
 
 PREFIX = ".simpl-writing-"
 A_DAY = 24 * 3600.0  # seconds
@@ -90,6 +91,25 @@ def _swap(path: Path, new: Path, old: Path) -> None:
         if old.exists() and not path.exists():
             old.rename(path)
         raise
+
+
+def check_room(folder: str | os.PathLike[str], n_bytes: int) -> None:
+    """
+    Asks a disk for room, and gives it back: for libraries such as HDF5 that crash where there is none.
+
+    :param folder: where something is to be written
+    :param n_bytes: how much
+    :raises OSError: where disk or quota have no such room
+    """
+    path = Path(folder) / _hidden_name()
+    try:
+        with path.open("xb") as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, n_bytes)
+            elif shutil.disk_usage(folder).free < n_bytes:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _hidden_name() -> str:

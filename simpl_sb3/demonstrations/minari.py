@@ -4,6 +4,7 @@ Minari datasets: read into a :class:`~simpl_sb3.demonstrations.DemonstrationData
 No environment is ever built from a dataset's own spec: its entry point is code.
 """
 
+import errno
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -23,7 +24,7 @@ from tqdm import tqdm
 
 from simpl_sb3.demonstrations.windows import DemonstrationDataset, Episode, WindowBatch, check_actions, check_space
 from simpl_sb3.errors import DatasetError
-from simpl_sb3.files import replace_folder, write_atomically
+from simpl_sb3.files import check_room, replace_folder, write_atomically
 
 __all__ = [
     "DemonstrationDataset",
@@ -39,6 +40,8 @@ __all__ = [
 SETTINGS_KEY = "simpl_settings"
 OBSERVATION_KEY = "simpl_observation_key"  # which part of the environment's Dict observations the dataset holds
 ENV_SETTING = "env"  # the setting that names the environment
+ROOM = 4_000_000  # bytes: how much is written before the disk is asked for room again
+EPISODE_ROOM = 20_000  # bytes that HDF5 adds to an episode
 
 # ---------------------------------------------------------------- reading
 
@@ -262,11 +265,18 @@ def write_minari(
         with replace_folder(path, overwrite=overwrite, root=_dataset_path("", root)) as folder:
             storage = MinariStorage.new(folder / "data", observations, actions)
             storage.update_metadata(metadata)
-            storage.update_episodes(_to_buffers(shown, dataset_id, observations, actions))
+            storage.update_episodes(_with_room(_to_buffers(shown, dataset_id, observations, actions), folder))
             if not storage.total_episodes:
                 raise DatasetError(f"{dataset_id}: there was no episode to write")
     except FileExistsError as error:
         raise DatasetError(f"{dataset_id}: {error}") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DatasetError(
+            f"{dataset_id}: no room is left on the disk of {path}; nothing was written: expected a folder with more "
+            "room, or fewer demonstrations"
+        ) from None
     _register_namespace(dataset_id, root)
     return path
 
@@ -300,6 +310,17 @@ def _to_buffers(
             terminations=no_step,
             truncations=last_step,
         )
+
+
+def _with_room(buffers: Iterator[EpisodeBuffer], folder: Path) -> Iterator[EpisodeBuffer]:
+    """The same, as long as the disk has room: HDF5 ends the process where it has none."""
+    due = ROOM
+    for buffer in buffers:
+        due += EPISODE_ROOM + buffer.observations.nbytes + buffer.actions.nbytes
+        if due >= ROOM:
+            check_room(folder, 2 * ROOM + due)
+            due = 0
+        yield buffer
 
 
 def _register_namespace(dataset_id: str, root: str | Path | None) -> None:

@@ -1,5 +1,6 @@
 """Minari datasets: written whole or not at all, one clear error when unusable; nothing is lost in between."""
 
+import errno
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,6 +105,33 @@ def test_half_written_leaves_nothing_and_the_id_is_free(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     write_minari("simpl/indexed-v0", indexed_episodes([12]), OBSERVATIONS, ACTIONS)
     assert load_minari("simpl/indexed-v0", horizon=10).n_episodes == 1
+
+
+def test_a_full_disk_is_one_message_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # HDF5 ends the process where a write fails, so the disk is asked for room first, again and again
+    asked: list[int] = []
+
+    def fallocate(handle: int, offset: int, n_bytes: int) -> None:
+        asked.append(n_bytes)
+        if len(asked) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("simpl_sb3.files.os.posix_fallocate", fallocate)
+    monkeypatch.setattr("simpl_sb3.demonstrations.minari.ROOM", 100_000)
+    seen: list[int] = []
+
+    def episodes() -> Iterator[Episode]:
+        for index in range(40):
+            seen.append(index)
+            yield indexed_episode(index, 20)
+
+    with pytest.raises(DatasetError, match=r"own/points-v0: no room is left on the disk of .*; nothing was written"):
+        write_minari("own/points-v0", episodes(), OBSERVATIONS, ACTIONS)
+    assert 5 < len(seen) < 40 and min(asked) >= 300_000
+    assert not list(tmp_path.iterdir())
+    monkeypatch.undo()
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    write_minari("own/points-v0", indexed_episodes([20]), OBSERVATIONS, ACTIONS)  # the id is free
 
 
 def test_an_existing_dataset_stays_unless_asked(tmp_path: Path) -> None:
