@@ -7,19 +7,20 @@ was never rewarded while it explored goes on exploring, and begins to fine-tune,
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch as th
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv
-from tqdm import tqdm
 
 from simpl_sb3.algorithms.exploration import Explorer
 from simpl_sb3.algorithms.policies import Gaussian, SkillPriorPolicy
 from simpl_sb3.algorithms.settings import INITIAL_MULTIPLIER, AdaptationSettings, SkillPriorSACSettings
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.algorithms.updates import AgentLearner
+from simpl_sb3.bars import EpisodeBar
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.experience.buffer import TaskReplayBuffer
 from simpl_sb3.experience.collector import EpisodeCollector, FinishedEpisode, Job, SkillStep
@@ -56,13 +57,10 @@ def adapt_tasks(
     """
     if not progress_bar:
         return Adaptation(env, tasks, skills, model, settings, seed, on_episode).run()
-    lately: list[bool] = []
-    with tqdm(total=len(tasks) * settings.n_episodes, unit="episode") as bar:
+    with closing(EpisodeBar(len(tasks) * settings.n_episodes, len(tasks))) as bar:
 
         def show(agent: int, episode: int, finished: FinishedEpisode) -> None:
-            lately.append(finished.success)
-            bar.set_postfix(success=f"{np.mean(lately[-5 * len(tasks) :]):.2f}", refresh=False)
-            bar.update()
+            bar.update(finished.success)
             if on_episode is not None:
                 on_episode(agent, episode, finished)
 

@@ -355,6 +355,11 @@ class SkillPriorPEARL(SkillAlgorithm):
         counts = {"skills": self.num_timesteps, "env_steps": self.num_env_steps, "n_updates": self._n_updates}
         return means | counts
 
+    def _bar_figures(self) -> dict[str, str]:
+        """Success of the latest episodes that explored, and of those with an inferred task."""
+        shown = {"exploring": "rollout/success_exploration", "inferred": "rollout/success_posterior"}
+        return {text: f"{np.mean(self._results[name]):.2f}" for text, name in shown.items() if self._results.get(name)}
+
     def dump_logs(self) -> None:
         """As the base's, with success and return of both kinds of episodes, per task in TensorBoard."""
         for name, values in self._results.items():

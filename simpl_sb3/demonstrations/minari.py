@@ -20,8 +20,8 @@ from minari.dataset.minari_dataset import parse_dataset_id
 from minari.dataset.minari_storage import MinariStorage
 from minari.namespace import NAMESPACE_METADATA_FILENAME, namespace_hierarchy
 from minari.storage import get_dataset_path
-from tqdm import tqdm
 
+from simpl_sb3.bars import progress
 from simpl_sb3.demonstrations.windows import DemonstrationDataset, Episode, WindowBatch, check_actions, check_space
 from simpl_sb3.errors import DatasetError
 from simpl_sb3.files import check_room, replace_folder, write_atomically
@@ -260,7 +260,7 @@ def write_minari(
     metadata |= {"author": {author}} if author else {}
     metadata |= {OBSERVATION_KEY: key} if key is not None else {}
     metadata[SETTINGS_KEY] = json.dumps(dict(settings or {}))
-    shown = tqdm(episodes, total=n_episodes, unit="episode", disable=not progress_bar)
+    shown = progress(episodes, total=n_episodes, unit="episode", shown=progress_bar)
     try:
         with replace_folder(path, overwrite=overwrite, root=_dataset_path("", root)) as folder:
             storage = MinariStorage.new(folder / "data", observations, actions)

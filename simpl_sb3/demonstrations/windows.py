@@ -38,6 +38,9 @@ class Episode:
     observations: np.ndarray
     actions: np.ndarray
 
+    def __repr__(self) -> str:
+        return f"<Episode: {len(self)} env steps, observations {self.observations.shape[1:]}>"
+
     def __post_init__(self) -> None:
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
             observations = np.asarray(self.observations, dtype=np.float32)
@@ -109,6 +112,13 @@ class DemonstrationDataset:
                 f"expected {self.observation_space.shape} and {self.action_space.shape} as in its spaces"
             )
         check_actions(self.id, self.actions, self.action_space)
+
+    def __repr__(self) -> str:
+        skipped = f", {self.n_skipped} too short" if self.n_skipped else ""
+        return (
+            f"<DemonstrationDataset {self.id}: {len(self.offsets) - 1:,} episodes{skipped}, {len(self.actions):,} env "
+            f"steps, observations {self.observations.shape[1:]}, actions {self.actions.shape[1:]}>"
+        )
 
     @classmethod
     def from_episodes(

@@ -47,7 +47,7 @@ def run(arguments: Sequence[str]) -> None:
     elif name == "--version":
         sys.stdout.write(f"{PROGRAM} {version(PROGRAM)}\n")
     elif name in VERBS:
-        verb, chosen, given = parse(VERBS[name], name, rest, progress_bar=sys.stderr.isatty())
+        verb, chosen, given = parse(VERBS[name], name, rest)
         verb.run(chosen, given)
     else:
         raise SettingsError(

@@ -143,10 +143,10 @@ class WithDevice(Verb):
 @dataclass(frozen=True, kw_only=True)
 class WithBar(Verb):
     """
-    :param progress_bar: show one; by default where the output is a terminal
+    :param progress_bar: show one; where the output is no terminal it is a line now and then
     """
 
-    progress_bar: bool = False
+    progress_bar: bool = True
 
 
 @dataclass(frozen=True)
@@ -176,14 +176,11 @@ class _Choice:
 # ------------------------------------------------------------ parsing
 
 
-def parse(
-    verb: type[Verb], name: str, arguments: Sequence[str], progress_bar: bool
-) -> tuple[Verb, Chosen, dict[str, Any]]:
+def parse(verb: type[Verb], name: str, arguments: Sequence[str]) -> tuple[Verb, Chosen, dict[str, Any]]:
     """
     :param verb: the verb's class
     :param name: what the command line calls it
     :param arguments: after the verb
-    :param progress_bar: default of that flag
     :return: the verb with its flags, what was chosen, and the settings that were given
     :raises SettingsError: for flags and values that there are not
     """
@@ -195,7 +192,7 @@ def parse(
     known = [setting_name for record in records for setting_name in record.names()]
     words = _translate_set(arguments, {part.name: part for record in records for part in fields(record)})
     _check_flags(verb, name, words, known, unused, chosen.method.name)
-    defaults = {"progress_bar": progress_bar, **verb.defaults(chosen)}
+    defaults = verb.defaults(chosen)
     form = _form(verb, records, {key: value for key, value in defaults.items() if key in verb.names()}, unused)
     filled = _call_tyro(form, f"simpl-sb3 {name}", words, verb)
     values = {

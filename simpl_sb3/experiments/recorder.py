@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
+from simpl_sb3.bars import EpisodeBar
 from simpl_sb3.domains import Domain, find_domain
 from simpl_sb3.experience.collector import FinishedEpisode
 from simpl_sb3.results.episodes import EpisodeSummary, Whose
@@ -58,7 +58,7 @@ class RowKeeper:
         self.kept: list[Trace] = []
         self._traced = set() if self.traces is None else set(self.traces.episodes(total_episodes // len(tasks)))
         self._env_steps = np.zeros(len(tasks), int)
-        self._bar = tqdm(total=total_episodes, unit="episode", disable=not progress_bar)
+        self._bar = EpisodeBar(total_episodes, len(tasks), progress_bar)
 
     def __call__(self, agent: int, episode: int, finished: FinishedEpisode) -> None:
         lived = summary_of(finished)
@@ -79,7 +79,7 @@ class RowKeeper:
             whose = Whose(self.template["method"], task.name, self.seeds[agent], episode)
             if (trace := self.traces.trace(whose, task, lived)) is not None:
                 self.kept.append(trace)
-        self._bar.update()
+        self._bar.update(lived.success)
 
     def write_kept(self, path: Path, overwrite: bool) -> None:
         """Write the traces; no file where there are none."""

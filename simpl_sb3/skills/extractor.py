@@ -13,8 +13,8 @@ import numpy as np
 import torch as th
 from stable_baselines3.common.logger import HumanOutputFormat, Logger, configure
 from stable_baselines3.common.utils import get_device
-from tqdm import tqdm
 
+from simpl_sb3.bars import progress
 from simpl_sb3.demonstrations.windows import DemonstrationDataset, WindowBatch
 from simpl_sb3.errors import ModelFileError, SettingsError, SkillMismatchError
 from simpl_sb3.files import write_atomically
@@ -164,7 +164,7 @@ class SkillExtractor:
         sums = th.zeros(len(SkillLosses._fields), device=self.device)
         n_summed = 0
         try:
-            with tqdm(total=total_updates, initial=self.n_updates, unit="update", disable=not progress_bar) as bar:
+            with progress(total=total_updates, initial=self.n_updates, unit="update", shown=progress_bar) as bar:
                 while self.n_updates < total_updates:
                     sums += th.stack(self._update(total_updates))
                     n_summed += 1
@@ -194,10 +194,10 @@ class SkillExtractor:
         self.n_updates += 1
         return tuple(loss.detach() for loss in losses)
 
-    def _rate_factor(self, progress: float) -> float:
+    def _rate_factor(self, done: float) -> float:
         if self.extraction.learning_rate_decay == "linear":
-            return 1.0 - progress
-        return 0.5 * (1.0 + math.cos(math.pi * progress)) if self.extraction.learning_rate_decay == "cosine" else 1.0
+            return 1.0 - done
+        return 0.5 * (1.0 + math.cos(math.pi * done)) if self.extraction.learning_rate_decay == "cosine" else 1.0
 
     def losses(self, windows: WindowBatch, noise: th.Generator, from_prior: bool = False) -> SkillLosses:
         """

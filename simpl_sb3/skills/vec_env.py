@@ -72,6 +72,11 @@ class SkillVecEnv(VecEnv):
         self._returns, self._lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, int)
         self._observations = np.zeros((self.num_envs, *observation_space.shape), np.float32)
 
+    def __repr__(self) -> str:
+        name = getattr(self.envs.spec, "id", None) or type(self.envs).__name__
+        skills = f"skills {self.action_space.shape} of {self.skills.horizon} env steps"
+        return f"<SkillVecEnv: {self.num_envs} x {name}, {skills}>"
+
     def _read(self, observations: Any) -> np.ndarray:
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
             return np.array(observations if self._key is None else observations[self._key], np.float32)

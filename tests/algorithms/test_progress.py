@@ -67,7 +67,7 @@ def test_the_bar_follows_what_was_lived(
 
 def test_the_bar_says_which_update_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     said: list[str] = []
-    monkeypatch.setattr(SkillProgressBar, "say", lambda self, text: said.append(text))
+    monkeypatch.setattr(SkillProgressBar, "say", lambda self, text, figures: said.append(text))
     make_meta(gradient_steps=3).learn(1, progress_bar=True)
     assert said == ["collect", "update 1 of 3", "update 2 of 3", "update 3 of 3"]
 

@@ -97,7 +97,7 @@ def test_a_switch_that_is_given_counts_whatever_its_default(
     for name in (name for name, value in record().as_dict().items() if isinstance(value, bool)):
         for value in (True, False):
             for words in ([f"--{'' if value else 'no_'}{name}"], ["--set", f"{name}={str(value).lower()}"]):
-                *_, found = parse(VERBS[verb], verb, [*given, *words], progress_bar=False)
+                *_, found = parse(VERBS[verb], verb, [*given, *words])
                 assert found == {name: value}, words
 
 
