@@ -313,13 +313,13 @@ class Report(WithDomain, WithOverwrite):
 
     :param results: CSV files that adapt wrote, or folders of them
     :param output: folder to make
-    :param progress: progress.csv files of meta-trainings, for their curves
+    :param progress: progress.csv files of meta-trainings, for their curves; by default those in the folders of results
     """
 
     positional: ClassVar[frozenset[str]] = frozenset({"results"})
     results: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RESULTS")]
     output: Path = Path("report")
-    progress: tuple[Path, ...] = ()
+    progress: tuple[Path, ...] | None = None
 
     def run(self, chosen: Chosen, given: Mapping[str, Any]) -> None:
         from simpl_sb3.experiments.reporting import known_facts

@@ -14,6 +14,7 @@ from simpl_sb3.report.html import html_page, listed_files
 from simpl_sb3.report.pictures import (
     Picture,
     check_traces,
+    find_logs,
     group_pictures,
     order_pictures,
     progress_pictures,
@@ -31,7 +32,7 @@ def make_report(
     output: Path,
     kept: Path | Sequence[Path] = (),
     *,
-    progress: Sequence[Path] = (),
+    progress: Sequence[Path] | None = None,
     films: Sequence[Path] = (),
     facts: Mapping[str, Facts] | None = None,
     overwrite: bool = False,
@@ -44,7 +45,8 @@ def make_report(
     :param output: folder to make
     :param kept: ``.npz`` files of :mod:`simpl_sb3.results.traces`, each under the name of its CSV
     :param progress: Stable-Baselines3's ``progress.csv`` of meta-trainings, one per run; the curves show what the
-        results measure, or successes where they measure different things
+        results measure, or successes where they measure different things; None takes those in the folders of
+        ``results``
     :param films: ``.mp4`` files of :mod:`simpl_sb3.report.film`
     :param facts: by environment id, what the files do not say themselves, and what was published;
         :func:`simpl_sb3.experiments.reporting.known_facts` gives those of all domains
@@ -66,11 +68,13 @@ def make_report(
     for path, (found, _) in completions.items():
         check_traces(path, found, files)
     shown = [read_film(path) for path in films]
+    measures = [group.measure for group in groups]
+    logs = find_logs([Path(path) for path in results], measures) if progress is None else list(map(Path, progress))
     with styled():
         paths = [path for path in given if path.resolve() not in completions]
         others = [
             *trajectory_pictures(paths, files, known),
-            *progress_pictures([Path(path) for path in progress], [group.measure for group in groups]),
+            *progress_pictures(logs, measures),
         ]
         by_group = [[*group_pictures(group), *order_pictures(group, completions)] for group in groups]
     pictures = [*(picture for own in by_group for picture in own), *others]

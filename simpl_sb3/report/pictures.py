@@ -21,7 +21,15 @@ from simpl_sb3.results.reading import read_bytes
 from simpl_sb3.results.rows import ResultFile, ResultsError
 from simpl_sb3.results.traces import Completions, Trace, Trajectory, read_trajectories
 
-__all__ = ["Picture", "check_traces", "group_pictures", "order_pictures", "progress_pictures", "trajectory_pictures"]
+__all__ = [
+    "Picture",
+    "check_traces",
+    "find_logs",
+    "group_pictures",
+    "order_pictures",
+    "progress_pictures",
+    "trajectory_pictures",
+]
 
 MAX_TRAJECTORY_TASKS = 6
 MAX_LOG_BYTES = 200_000_000
@@ -155,18 +163,44 @@ def progress_pictures(paths: Sequence[Path], measures: Sequence[Measure]) -> lis
     """
     if not paths:
         return []
-    measure = measures[0] if len(set(measures)) == 1 else SUCCESS
-    runs = {str(path): _read_progress(path, measure.column) for path in paths}
+    measure = _shown_measure(measures)
+    runs = {str(path): _read_progress(path, _log_columns(measure)) for path in paths}
     caption = (
         f"{measure.label.capitalize()} on the training tasks during meta-training, as Stable-Baselines3 logged it."
     )
     return [Picture("meta-training", _png(draw_meta_training(runs, measure)), caption)]
 
 
-def _read_progress(path: Path, column: str) -> dict[str, npt.NDArray[np.float64]]:
+def find_logs(places: Sequence[Path], measures: Sequence[Measure]) -> list[Path]:
+    """
+    The ``progress.csv`` of meta-trainings in folders; hidden ones, and those of other trainings, are passed over.
+
+    :param places: files are passed over
+    :param measures: as in :func:`progress_pictures`
+    """
+    needed = set(_log_columns(_shown_measure(measures)).values())
+    found = [(place, log) for place in places if place.is_dir() for log in sorted(place.rglob("progress.csv"))]
+    shown = [log for place, log in found if not any(part.startswith(".") for part in log.relative_to(place).parts)]
+    return [log for log in dict.fromkeys(shown) if needed <= _header(log)]
+
+
+def _header(log: Path) -> set[str]:
+    with log.open(encoding="utf-8", errors="replace") as file:
+        return set(next(csv.reader([file.readline(100_000)]), []))
+
+
+def _shown_measure(measures: Sequence[Measure]) -> Measure:
+    return measures[0] if len(set(measures)) == 1 else SUCCESS
+
+
+def _log_columns(measure: Measure) -> dict[str, str]:
+    """The columns of a log that its curve needs."""
+    kinds = ("exploration", "posterior")
+    return {"env_steps": "time/env_steps"} | {kind: f"rollout/{measure.column}_{kind}" for kind in kinds}
+
+
+def _read_progress(path: Path, columns: Mapping[str, str]) -> dict[str, npt.NDArray[np.float64]]:
     """Env steps, and a rate while exploring and after it, of a ``progress.csv``; NaN where a cell is empty."""
-    columns = {"env_steps": "time/env_steps"}
-    columns |= {kind: f"rollout/{column}_{kind}" for kind in ("exploration", "posterior")}
     content = read_bytes(path, "a progress.csv", MAX_LOG_BYTES)
     try:
         rows = list(csv.DictReader(io.StringIO(content.decode("utf-8"), newline="")))

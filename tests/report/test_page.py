@@ -234,6 +234,27 @@ def test_traces_of_another_run_are_refused(tmp_path: Path):
     assert not (tmp_path / "r").exists()
 
 
+def test_logs_of_meta_trainings_in_the_folders_are_found(results: Path, progress: Path, tmp_path: Path):
+    runs = tmp_path / "runs"
+    for name, content in (
+        ("meta-0", progress.read_text()),
+        ("skills", "validation/kl,updates\n1.0,2\n"),  # the log of another training
+        (".hidden", progress.read_text()),
+        ("rows", ""),
+    ):
+        (runs / name).mkdir(parents=True)
+        (runs / name / "progress.csv").write_text(content)
+    for path in results.iterdir():
+        (runs / "rows" / path.name).write_bytes(path.read_bytes())
+    make_report([runs], tmp_path / "r", facts=FACTS)
+    assert (tmp_path / "r" / "figures" / "meta-training.png").is_file()
+    make_report([runs], tmp_path / "none", facts=FACTS, progress=[])
+    assert not (tmp_path / "none" / "figures" / "meta-training.png").exists()
+    (runs / "meta-0" / "progress.csv").unlink()
+    make_report([runs], tmp_path / "without", facts=FACTS)
+    assert not (tmp_path / "without" / "figures" / "meta-training.png").exists()
+
+
 def test_bad_input_leaves_nothing(results: Path, tmp_path: Path):
     log = tmp_path / "progress.csv"
     log.write_text("time/env_steps\n1\n")
