@@ -22,6 +22,12 @@ def find_tasks(env: VecEnv, expected: Sequence[str] = ()) -> tuple[Any, ...]:
         tasks = tuple(env.get_attr("train_tasks")[0])
     except (AttributeError, TypeError):
         tasks = ()
+    except (EOFError, ConnectionError) as error:
+        raise EnvironmentSpecError(
+            "The environments' process ended when it was asked for train_tasks. It cannot send tasks whose class is "
+            "defined in the script that runs: expected environment and tasks in a module that the script imports, or "
+            'SubprocVecEnv(..., start_method="fork").'
+        ) from error
     if not tasks:
         raise EnvironmentSpecError(
             "Meta-training needs an environment with train_tasks (a tuple of tasks) and set_task(task); "

@@ -1,0 +1,64 @@
+"""The training tasks of an environment: found, checked, and one message where they cannot be had."""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pytest
+from stable_baselines3.common.vec_env import VecEnv
+
+from simpl_sb3.algorithms.tasks import find_tasks
+from simpl_sb3.errors import EnvironmentSpecError
+
+
+@dataclass(frozen=True)
+class Goal:
+    name: Any
+
+
+class Asked:
+    """A vec env that answers with some tasks, or with an exception."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def get_attr(self, name: str) -> list[Any]:
+        assert name == "train_tasks"
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return [self.answer, ()]
+
+
+def ask(answer: Any, expected: tuple[str, ...] = ()) -> tuple[Any, ...]:
+    return find_tasks(cast(VecEnv, Asked(answer)), expected)
+
+
+def test_tasks_are_those_of_the_first_environment() -> None:
+    tasks = (Goal("a"), Goal("b"))
+    assert ask(list(tasks)) == tasks
+    assert ask(tasks, ("a", "b")) == tasks
+
+
+@pytest.mark.parametrize("error", [EOFError(), BrokenPipeError(), ConnectionResetError()])
+def test_tasks_that_a_worker_cannot_send(error: Exception) -> None:
+    """Their class is defined in the script, and the worker, which pickles it, ends without a word."""
+    with pytest.raises(EnvironmentSpecError, match=r"expected environment and tasks in a module .* start_method="):
+        ask(error)
+
+
+@pytest.mark.parametrize("answer", [(), AttributeError("train_tasks"), 3])
+def test_an_environment_without_tasks(answer: Any) -> None:
+    with pytest.raises(EnvironmentSpecError, match=r"this one has no tasks"):
+        ask(answer)
+
+
+@pytest.mark.parametrize("name", [None, 3, "", "a,b", "a\nb"])
+def test_names_that_are_none(name: Any) -> None:
+    with pytest.raises(EnvironmentSpecError, match=r"expected a text without commas as task\.name"):
+        ask((Goal(name),))
+
+
+def test_two_tasks_of_one_name_and_other_tasks_than_expected() -> None:
+    with pytest.raises(EnvironmentSpecError, match=r"Several tasks have the name a:"):
+        ask((Goal("a"), Goal("a"), Goal("b")))
+    with pytest.raises(EnvironmentSpecError, match=r"trained on the tasks a, b; the environment has others"):
+        ask((Goal("b"), Goal("a")), ("a", "b"))
