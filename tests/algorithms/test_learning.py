@@ -5,6 +5,7 @@ A random walk of the prior rarely gets to an end; the task is which one.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -121,6 +122,60 @@ def test_skill_prior_pearl_learns_to_learn(seed: int) -> None:
     )
     assert len(later) == 15 * len(tasks)
     assert np.mean(later) > 0.8
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Every env step costs the distance to a place; nothing ends, and nothing is called a success."""
+
+    goal: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.goal:g}"
+
+    def rewards(self, observations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return -np.abs(observations[:, 0] - self.goal) / 10, np.zeros(len(observations), bool)
+
+
+class CostEnv(LineEnv):
+    """The line with costs."""
+
+    train_tasks, test_tasks = (tuple(Cost(task.goal) for task in tasks) for tasks in (TRAIN, TEST))
+
+    def __init__(self) -> None:
+        super().__init__(LIMIT, CostEnv.train_tasks)
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        *step, info = super().step(action)
+        return *step, {"task": info["task"]}
+
+
+@pytest.mark.filterwarnings("ignore:The environment's infos hold neither")
+@pytest.mark.parametrize("seed", [0, 1])
+def test_costs_without_any_success(seed: int) -> None:
+    """
+    Dense and negative rewards: the return is the measure, and what tells the task is the cheapest rows.
+
+    To stay at the start costs 60 in the mean over the tasks, to go straight to the place 9.
+    """
+    model = SkillPriorPEARL("MlpPolicy", make_skill_vec_env(CostEnv, SKILLS, len(TRAIN), seed=0), **LINE, seed=seed)
+    model.learn(6_000)
+    assert np.mean(model._results["rollout/return_posterior"]) > -32.0
+
+    first: list[float] = []
+    later: list[float] = []
+
+    def on_episode(agent: int, episode: int, finished: FinishedEpisode) -> None:
+        if episode == 1 or episode > 10:
+            (first if episode == 1 else later).append(finished.episode.total_reward)
+
+    tasks = CostEnv.test_tasks * 3
+    how = {"n_episodes": 25, "n_exploration_episodes": 10, "initial_updates": 50, "gamma": GAMMA}
+    env = make_skill_vec_env(CostEnv, SKILLS, len(tasks))
+    model.adapt_tasks(env, tasks, seed=0, on_episode=on_episode, **how)
+    assert np.mean(first) < -45.0
+    assert np.mean(later) > -32.0
 
 
 def test_the_kitchen_agents_that_come_along_adapt() -> None:
