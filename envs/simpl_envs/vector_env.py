@@ -4,8 +4,9 @@ Bookkeeping of a native vector environment: seeds, tasks, time limit, auto-reset
 What happens inside a step is left to a subclass, which simulates all its sub-environments at once.
 """
 
+import json
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 import gymnasium as gym
@@ -20,6 +21,7 @@ from simpl_envs.tasks import Task
 
 __all__ = ["TaskVectorEnv"]
 
+_COUNTERS = ("observations", "elapsed", "terminated", "truncated", "success", "left_out")
 TaskType = TypeVar("TaskType", bound=Task)
 Indices = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -32,7 +34,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any], Generic[TaskType]):
 
     Sub-environment i equals the single environment seeded ``seed + i``, step for step and to the bit. A subclass sets
     the simulation up, then calls ``super().__init__``, and writes ``_check_task``, ``_task_changed``, ``_start`` and
-    ``_advance``.
+    ``_advance``; what it simulates it gives in ``_own_state`` and takes back in ``_take_own_state``.
 
     ``AutoresetMode.SAME_STEP`` (default) resets a finished sub-environment within the step that finished it, and gives
     what it last saw as ``infos["final_obs"]`` and ``infos["final_info"]``. ``NEXT_STEP`` resets it in the step after,
@@ -121,6 +123,44 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any], Generic[TaskType]):
         :param actions: theirs, finite, (B, A)
         :return: observations (B, O), rewards (B,), terminated (B,), success (B,)
         """
+
+    def _own_state(self) -> dict[str, npt.NDArray[Any]]:
+        """The subclass's part of :meth:`get_state`."""
+        return {}
+
+    def _take_own_state(self, state: dict[str, npt.NDArray[Any]]) -> None:
+        """The subclass's part of :meth:`set_state`; the random generators are set already."""
+
+    # Everything that the coming steps depend on
+
+    def get_state(self) -> dict[str, npt.NDArray[Any]]:
+        """
+        Simulation, random generators, time limits and flags of all sub-environments, as arrays without objects. Tasks
+        are not in it: they are the caller's data.
+        """
+        counters = {name: getattr(self, f"_{name}").copy() for name in _COUNTERS}
+        rngs = np.array([json.dumps(rng.bit_generator.state) for rng in self._rngs])
+        return {**counters, "started": np.array(self._started), "rngs": rngs, **self._own_state()}
+
+    def set_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """
+        Go on from a state of :meth:`get_state`, to the bit, with the tasks that were set then (set them first).
+
+        :raises ValueError: for a state of another environment or another number of them; nothing is changed then
+        """
+        own = self.get_state()
+        for name, array in own.items():
+            given = state.get(name)
+            kind = None if given is None else (given.shape, given.dtype.kind)
+            if kind != (array.shape, array.dtype.kind):
+                raise ValueError(f"Expected {name} of shape {array.shape}, kind {array.dtype.kind}, got {kind}")
+        generators = [json.loads(text) for text in state["rngs"]]
+        for name in _COUNTERS:
+            getattr(self, f"_{name}")[:] = state[name]
+        self._started = bool(state["started"])
+        for rng, generator in zip(self._rngs, generators, strict=True):
+            rng.bit_generator.state = generator
+        self._take_own_state({name: state[name] for name in own})
 
     # Tasks
 

@@ -117,6 +117,25 @@ class SimplKitchenEnv(gym.Env[npt.NDArray[np.float32], npt.NDArray[np.float32]])
         return tuple(SUBTASKS[subtask] for subtask in self._completed)
 
     @property
+    def completed_indices(self) -> tuple[int, ...]:
+        """The same as positions in ``SUBTASKS``."""
+        return self._completed
+
+    @property
+    def n_rewarded(self) -> int:
+        """Subtasks of the task that were rewarded in this episode."""
+        return self._n_rewarded
+
+    def go_on(self, completed: tuple[int, ...], n_rewarded: int) -> None:
+        """
+        Take up an episode where its simulation was set to another state.
+
+        :param completed: as ``completed_indices``
+        :param n_rewarded: as ``n_rewarded``
+        """
+        self._started, self._completed, self._n_rewarded = True, completed, n_rewarded
+
+    @property
     def task(self) -> SubtaskSequence:
         """The task that is rewarded now; assigning one is :meth:`set_task`."""
         return self._task
@@ -277,6 +296,22 @@ class SimplKitchenVectorEnv(TaskVectorEnv[SubtaskSequence]):
         for index, kitchen in enumerate(self.kitchens):
             completed[index] = kitchen.completed
         return {**super()._infos(mask), "completed_subtasks": completed, "_completed_subtasks": mask.copy()}
+
+    def _own_state(self) -> dict[str, npt.NDArray[Any]]:
+        completed = np.full((self.num_envs, len(SUBTASKS)), -1)
+        for index, kitchen in enumerate(self.kitchens):
+            completed[index, : len(kitchen.completed)] = kitchen.completed_indices
+        return {
+            "simulations": np.array([kitchen.simulation.get_state() for kitchen in self.kitchens]),
+            "completed": completed,
+            "rewarded": np.array([kitchen.n_rewarded for kitchen in self.kitchens]),
+        }
+
+    def _take_own_state(self, state: dict[str, npt.NDArray[Any]]) -> None:
+        parts = zip(self.kitchens, self._rngs, state["completed"], state["rewarded"], state["simulations"], strict=True)
+        for kitchen, rng, completed, rewarded, simulation in parts:
+            kitchen.simulation.set_state(simulation, rng)
+            kitchen.go_on(tuple(completed[completed >= 0].tolist()), int(rewarded))
 
     def render(self) -> tuple[npt.NDArray[np.uint8], ...] | None:
         """One picture per kitchen; None without a render mode."""

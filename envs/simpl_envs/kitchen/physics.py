@@ -143,18 +143,31 @@ class KitchenSimulation:
         mujoco.mj_step(self.model, self.data, nstep=self._n_substeps)
         return self._observe()
 
-    def __getstate__(self) -> dict[str, Any]:
+    def get_state(self) -> npt.NDArray[np.float64]:
+        """MuJoCo's whole state, the solver's warm start included, and what was last observed."""
         state = np.empty(mujoco.mj_stateSize(self.model, _WHOLE_STATE))
         mujoco.mj_getState(self.model, self.data, state, _WHOLE_STATE)
-        return {**self.__dict__, "model": None, "data": state}
+        return np.concatenate([state, self._observed])
+
+    def set_state(self, state: npt.NDArray[np.float64], rng: np.random.Generator) -> None:
+        """
+        Go on from :meth:`get_state`, to the bit.
+
+        :param rng: source of the observation noise until the next reset
+        """
+        whole, self._observed, self._rng = state[:-N_POSITIONS], state[-N_POSITIONS:].copy(), rng
+        mujoco.mj_setState(self.model, self.data, whole, _WHOLE_STATE)
+        mujoco.mj_forward(self.model, self.data)  # for pictures; disturbs the warm start, which is set again
+        mujoco.mj_setState(self.model, self.data, whole, _WHOLE_STATE)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "model": None, "data": self.get_state()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.model = load_model(self._physics)
         self.data = mujoco.MjData(self.model)
-        mujoco.mj_setState(self.model, self.data, state["data"], _WHOLE_STATE)
-        mujoco.mj_forward(self.model, self.data)  # for pictures; disturbs the warm start, which is set again
-        mujoco.mj_setState(self.model, self.data, state["data"], _WHOLE_STATE)
+        self.set_state(state["data"], self._rng)
 
     def _observe(self) -> npt.NDArray[np.float64]:
         self._observed = self.data.qpos + self.noise * NOISE_AMPLITUDES * self._rng.uniform(-1.0, 1.0, N_POSITIONS)

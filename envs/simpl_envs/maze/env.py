@@ -299,6 +299,12 @@ class SimplMazeVectorEnv(TaskVectorEnv[GoalTask]):
         reached = goal_reached(observations, self._goals[indices], self._radii[indices])
         return observations, reached.astype(np.float64), reached, reached
 
+    def _own_state(self) -> dict[str, npt.NDArray[Any]]:
+        return {"states": self._states.copy()}
+
+    def _take_own_state(self, state: dict[str, npt.NDArray[Any]]) -> None:
+        self._states[:] = state["states"]
+
     def render(self) -> tuple[npt.NDArray[np.uint8], ...] | None:
         """One picture per maze, as the single environment draws it; None without a render mode."""
         if self.render_mode is None or not self._started:
