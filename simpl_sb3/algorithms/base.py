@@ -5,7 +5,9 @@ import pathlib
 import sys
 import time
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import torch as th
@@ -14,24 +16,28 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from stable_baselines3.common.utils import LinearSchedule, safe_mean
-from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize, unwrap_vec_wrapper
+from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.algorithms import files
+from simpl_sb3.algorithms.arrays import load_buffer, save_buffer
 from simpl_sb3.algorithms.checks import (
     as_callbacks,
+    check_fits,
     checked_device,
     checked_env,
     checked_folder,
     checked_number,
     checked_seed,
     checked_total,
-    same_skills,
+    find_skills,
+    known_policy,
 )
 from simpl_sb3.algorithms.policies import SkillActorCritic
 from simpl_sb3.algorithms.progress import SkillProgressBar
 from simpl_sb3.algorithms.settings import LearnerSettings, PolicySettings
+from simpl_sb3.algorithms.training_state import TrainingState, capture, resume
 from simpl_sb3.algorithms.updates import Learner
-from simpl_sb3.errors import EnvironmentSpecError, SettingsError, SkillMismatchError
+from simpl_sb3.errors import EnvironmentSpecError, SettingsError
 from simpl_sb3.experience.buffer import TaskReplayBuffer
 from simpl_sb3.settings import unknown_names, with_settings
 from simpl_sb3.skills.base import Skills
@@ -90,13 +96,18 @@ class SkillAlgorithm(BaseAlgorithm):
         if unknown := [name for name in settings if name not in self.settings_class.names()]:
             raise unknown_names(type(self).__name__, unknown, self.settings_class.names())
         self._bar: SkillProgressBar | None = None
+        self._updates_left = 0  # of the round that runs
+        self._losses: dict[str, list[float]] = defaultdict(list)  # of its updates so far
+        self._results: dict[str, deque[float]] = defaultdict(partial(deque, maxlen=stats_window_size))
+        self._state: TrainingState | None = None  # from a file, to be taken up by the next ``learn``
+        self.border_calls: list[Callable[[], None]] = []
         self.config = self.settings_class.of({**settings, **policy_kwargs})
         seed = checked_seed(seed)
         if env is None and _init_setup_model:
             raise EnvironmentSpecError("env is None: expected an environment whose actions are skills.")
         rate = self.config.learning_rate
         super().__init__(
-            self._known_policy(policy),
+            known_policy(policy, self.policy_aliases, self.base_policy_class),
             None if env is None else checked_env(env),
             rate if isinstance(rate, float) else LinearSchedule(rate[1], rate[2], 1.0),
             policy_kwargs={name: getattr(self.config, name) for name in of_policy},
@@ -109,18 +120,6 @@ class SkillAlgorithm(BaseAlgorithm):
         )
         if _init_setup_model:
             self._setup_model()
-
-    def _known_policy(self, policy: Any) -> type[BasePolicy]:
-        """
-        :raises SettingsError: for another name than "MlpPolicy", or a class that is not of the algorithm's policy
-        """
-        found = self.policy_aliases.get(policy) if isinstance(policy, str) else policy
-        if not (isinstance(found, type) and issubclass(found, self.base_policy_class)):
-            names = ", ".join(map(repr, self.policy_aliases))
-            raise SettingsError(
-                f"policy is {policy!r}: expected {names} or a subclass of {self.base_policy_class.__name__}."
-            )
-        return found
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Show every setting, with its default, in ``help`` and in a notebook's signature."""
@@ -150,32 +149,6 @@ class SkillAlgorithm(BaseAlgorithm):
         """As in SB3; what is no environment is refused by our message."""
         return BaseAlgorithm._wrap_env(checked_env(env), verbose, monitor_wrapper)
 
-    def _find_skills(self, env: VecEnv) -> Skills:
-        """
-        The skills that an environment's actions are.
-
-        :raises EnvironmentSpecError: for an environment without skills
-        :raises SettingsError: under a wrapper that changes what the frozen skills see
-        """
-        normalize, stack = unwrap_vec_wrapper(env, VecNormalize), unwrap_vec_wrapper(env, VecFrameStack)
-        if isinstance(normalize, VecNormalize) and normalize.norm_obs:
-            raise SettingsError(
-                "VecNormalize changes the observations that the frozen skill prior reads: "
-                "expected VecNormalize(norm_obs=False), or an environment without it."
-            )
-        if stack is not None:
-            raise SettingsError(
-                "VecFrameStack changes the observations that the frozen skill prior reads: "
-                "expected an environment without it."
-            )
-        try:
-            return env.get_attr("skills")[0]
-        except AttributeError:
-            raise EnvironmentSpecError(
-                f"{type(self).__name__} acts through skills, and this environment has none: wrap it in "
-                "SkillActionWrapper(env, skills), or make many at once with make_skill_vec_env(env_id, skills)."
-            ) from None
-
     def _check_env(self, env: VecEnv) -> None:
         """
         Check that a model that already knows its skills can act in an environment.
@@ -183,16 +156,8 @@ class SkillAlgorithm(BaseAlgorithm):
         :raises EnvironmentSpecError: for an environment without skills
         :raises SkillMismatchError: for other spaces, or other skills, than those that the model was trained on
         """
-        found = self._find_skills(env)
-        if env.observation_space.shape != self.observation_space.shape or env.action_space != self.action_space:
-            raise SkillMismatchError(
-                f"The model was trained on observations {self.observation_space.shape} and skills {self.action_space}; "
-                f"the environment has {env.observation_space.shape} and {env.action_space}."
-            )
-        if not same_skills(found, self.skills):
-            raise SkillMismatchError(
-                "The environment decodes other skills than those that the model was trained on: give it model.skills."
-            )
+        found = find_skills(env, type(self).__name__)
+        check_fits(env, found, self.skills, self.observation_space, self.action_space)
 
     def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
         """
@@ -245,22 +210,48 @@ class SkillAlgorithm(BaseAlgorithm):
         total_timesteps, callbacks = checked_total(total_timesteps), as_callbacks(callback)
         bar = [SkillProgressBar()] if progress_bar else []
         self._bar = bar[0] if bar else None
+        self.border_calls, state, self._state = [], None if reset_num_timesteps else self._state, None
+        self._updates_left = 0
+        self._losses.clear()
         total_timesteps, chain = self._setup_learn(
             total_timesteps, [*callbacks, *bar], reset_num_timesteps, tb_log_name
         )
+        if state is not None:
+            resume(self, state)
         chain.on_training_start(locals(), globals())
         try:
-            while self.num_timesteps < total_timesteps:
-                if not self._collect(chain, log_interval, total_timesteps):
-                    break
-                if (n_updates := self._n_due()) > 0:
-                    self.train(n_updates, self.config.batch_size)
+            while self.num_timesteps < total_timesteps or self._updates_left:
+                if not self._updates_left:
+                    self._at_border()
+                    if not self._collect(chain, log_interval, total_timesteps):
+                        break
+                    self._updates_left = self._n_due()
+                if self._updates_left:
+                    self.train(self._updates_left, self.config.batch_size)
         finally:
             if self._bar is not None:
                 self._bar.close()
             self._bar = None
         chain.on_training_end()
         return self
+
+    def _at_border(self) -> None:
+        """Between two rounds, or two updates: the training can be stopped here and go on to the bit."""
+        for call in self.border_calls:
+            call()
+
+    def _count_updates(self, gradient_steps: int) -> Iterator[int]:
+        """Numbers of the updates, counted once each is done; there is a border between two of a round of ``learn``."""
+        for step in range(gradient_steps):
+            yield step
+            self._n_updates += 1
+            self._updates_left = max(0, self._updates_left - 1)
+            if self._updates_left:
+                self._at_border()
+
+    def _buffers(self) -> dict[str, TaskReplayBuffer]:
+        """All that holds rows, by the names of their files."""
+        return {"replay_buffer": self.replay_buffer}
 
     def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
         """As in SB3, but never below 0: a meta-iteration overshoots, and a schedule would turn a rate negative."""
@@ -297,6 +288,8 @@ class SkillAlgorithm(BaseAlgorithm):
         path: str | pathlib.Path | Any,
         exclude: Any = None,
         include: Any = None,
+        *,
+        with_training_state: bool = False,
     ) -> None:
         """
         Write a zip whose settings are JSON and whose weights are tensors; never a pickle.
@@ -304,13 +297,16 @@ class SkillAlgorithm(BaseAlgorithm):
         :param path: a path (".zip" is appended where it has no ending), or an open binary file
         :param exclude: SB3's; refused, since a file holds settings, tensors and counters only
         :param include: as ``exclude``
+        :param with_training_state: also write buffers, random generators, and the environments' state, so that
+            ``load(path, env=env).learn(n, reset_num_timesteps=False)`` goes on to the bit; after ``learn``, or from
+            ``border_calls``
         """
         if exclude is not None or include is not None:
             raise SettingsError(
                 "save(exclude=..., include=...) choose attributes to pickle, and nothing is pickled here: "
                 "expected save(path)."
             )
-        files.save(self, path)
+        files.save(self, path, capture(self) if with_training_state else None)
 
     @classmethod
     def load(
@@ -384,7 +380,7 @@ class SkillAlgorithm(BaseAlgorithm):
 
         :param path: a path (".npz" is appended where it has no ending)
         """
-        files.save_buffer(self.replay_buffer, path)
+        save_buffer(self.replay_buffer, path)
 
     def load_replay_buffer(self, path: str | pathlib.Path | Any, truncate_last_traj: bool = True) -> None:
         """
@@ -394,6 +390,6 @@ class SkillAlgorithm(BaseAlgorithm):
         :param truncate_last_traj: what comes next belongs to other episodes
         :raises ModelFileError: for another kind of file, or a buffer of other sizes
         """
-        files.load_buffer(self.replay_buffer, path)
+        load_buffer(self.replay_buffer, path)
         if truncate_last_traj:
             self.replay_buffer.end_episodes()

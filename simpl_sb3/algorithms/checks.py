@@ -2,27 +2,32 @@
 
 import math
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
 import torch as th
 from stable_baselines3.common.callbacks import BaseCallback, ConvertCallback
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.utils import get_device
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize, unwrap_vec_wrapper
 
-from simpl_sb3.errors import EnvironmentSpecError, SettingsError
+from simpl_sb3.errors import EnvironmentSpecError, SettingsError, SkillMismatchError
 from simpl_sb3.settings import plain_value
 from simpl_sb3.skills.base import Skills
 
 __all__ = [
     "as_callbacks",
+    "check_fits",
     "checked_device",
     "checked_env",
     "checked_folder",
     "checked_number",
     "checked_seed",
     "checked_total",
+    "find_skills",
+    "known_policy",
     "same_skills",
 ]
 
@@ -118,3 +123,66 @@ def same_skills(one: Skills, other: Skills) -> bool:
     return one.settings == other.settings and all(
         th.equal(value.cpu(), theirs[name].cpu()) for name, value in one.state_dict().items()
     )
+
+
+def known_policy(policy: Any, aliases: Mapping[str, type[BasePolicy]], base: type[BasePolicy]) -> type[BasePolicy]:
+    """
+    :param policy: a name, or a class
+    :param aliases: classes by name
+    :param base: what a class must derive from
+    :raises SettingsError: for another name, or a class that is not of the algorithm's policy
+    """
+    found = aliases.get(policy) if isinstance(policy, str) else policy
+    if not (isinstance(found, type) and issubclass(found, base)):
+        names = ", ".join(map(repr, aliases))
+        raise SettingsError(f"policy is {policy!r}: expected {names} or a subclass of {base.__name__}.")
+    return found
+
+
+def find_skills(env: VecEnv, algorithm: str) -> Skills:
+    """
+    The skills that an environment's actions are.
+
+    :param algorithm: what errors call whoever asks
+    :raises EnvironmentSpecError: for an environment without skills
+    :raises SettingsError: under a wrapper that changes what the frozen skills see
+    """
+    normalize, stack = unwrap_vec_wrapper(env, VecNormalize), unwrap_vec_wrapper(env, VecFrameStack)
+    if isinstance(normalize, VecNormalize) and normalize.norm_obs:
+        raise SettingsError(
+            "VecNormalize changes the observations that the frozen skill prior reads: "
+            "expected VecNormalize(norm_obs=False), or an environment without it."
+        )
+    if stack is not None:
+        raise SettingsError(
+            "VecFrameStack changes the observations that the frozen skill prior reads: "
+            "expected an environment without it."
+        )
+    try:
+        return env.get_attr("skills")[0]
+    except AttributeError:
+        raise EnvironmentSpecError(
+            f"{algorithm} acts through skills, and this environment has none: wrap it in "
+            "SkillActionWrapper(env, skills), or make many at once with make_skill_vec_env(env_id, skills)."
+        ) from None
+
+
+def check_fits(
+    env: VecEnv, found: Skills, skills: Skills, observation_space: gym.Space, action_space: gym.Space
+) -> None:
+    """
+    Check that an environment is one that a model can act in.
+
+    :param found: the environment's skills
+    :param skills: the model's, and its spaces
+    :raises SkillMismatchError: for other spaces, or other skills
+    """
+    if env.observation_space.shape != observation_space.shape or env.action_space != action_space:
+        raise SkillMismatchError(
+            f"The model was trained on observations {observation_space.shape} and skills {action_space}; "
+            f"the environment has {env.observation_space.shape} and {env.action_space}."
+        )
+    if not same_skills(found, skills):
+        raise SkillMismatchError(
+            "The environment decodes other skills than those that the model was trained on: give it model.skills."
+        )

@@ -6,6 +6,7 @@ Files of the algorithms: SB3's zip layout without its pickles.
     data          JSON: class, settings, skills, counters
     policy.pth    tensors: actor, critics, skills, ...
     learner.pth   tensors: optimisers and multipliers
+    training.*    where asked for, what an exact resume needs besides: see ``training_state``
 
 Everything is checked against what the settings describe before anything is taken over.
 """
@@ -13,7 +14,6 @@ Everything is checked against what the settings describe before anything is take
 import io
 import json
 import os
-import pathlib
 import zipfile
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,8 @@ from gymnasium import spaces
 from stable_baselines3.common.utils import get_system_info
 from stable_baselines3.common.vec_env import unwrap_vec_normalize
 
+from simpl_sb3.algorithms.arrays import MAX_BUFFER_BYTES, arrays_of, existing, npz_bytes, with_ending
+from simpl_sb3.algorithms.training_state import TrainingState
 from simpl_sb3.errors import ModelFileError, SettingsError, SimplError
 from simpl_sb3.experience.buffer import TaskReplayBuffer
 from simpl_sb3.files import write_atomically
@@ -36,15 +38,25 @@ if TYPE_CHECKING:
     from simpl_sb3.algorithms.base import SkillAlgorithm
 
 SCHEMA_VERSION = 2
-MAX_MEMBER_BYTES = {"data": 1 << 24, "policy.pth": 1 << 31, "learner.pth": 1 << 32, "optimizers.pth": 1 << 32}
-MAX_BUFFER_BYTES = 1 << 36
+MAX_MEMBER_BYTES = {
+    "data": 1 << 24,
+    "policy.pth": 1 << 31,
+    "learner.pth": 1 << 32,
+    "optimizers.pth": 1 << 32,
+    "training.json": 1 << 28,
+    "training.npz": 1 << 32,
+}
 
 
 # ------------------------------------------------------------ writing
 
 
-def save(model: "SkillAlgorithm", path: Any) -> None:
-    """Write a model whole or not at all; see the module for the layout."""
+def save(model: "SkillAlgorithm", path: Any, state: TrainingState | None = None) -> None:
+    """
+    Write a model whole or not at all; see the module for the layout.
+
+    :param state: what an exact resume needs besides; None for a model without it
+    """
     data = {
         "class": type(model).__name__,
         "schema_version": SCHEMA_VERSION,
@@ -66,10 +78,15 @@ def save(model: "SkillAlgorithm", path: Any) -> None:
         archive.writestr("policy.pth", _tensor_bytes(model.policy.state_dict()))
         archive.writestr("learner.pth", _tensor_bytes(model.learner.state_dict()))
         archive.writestr("_stable_baselines3_version", stable_baselines3.__version__)
+        if state is not None:
+            archive.writestr("training.json", json.dumps(state.data))
+            archive.writestr("training.npz", npz_bytes(state.arrays))
+            for name, rows in state.rows.items():
+                archive.writestr(f"{name}.npz", npz_bytes(rows), zipfile.ZIP_STORED)
     if hasattr(path, "write"):
         path.write(content.getvalue())
         return
-    write_atomically(_with_ending(path, ".zip"), content.getvalue())
+    write_atomically(with_ending(path, ".zip"), content.getvalue())
 
 
 def _tensors_in(state: Any, name: str) -> Iterator[tuple[str, th.Tensor]]:
@@ -85,28 +102,6 @@ def _tensor_bytes(state: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
     th.save(state, buffer)
     return buffer.getvalue()
-
-
-def _with_ending(path: Any, ending: str) -> pathlib.Path:
-    target = pathlib.Path(path)
-    return target if target.suffix else target.with_suffix(ending)
-
-
-def _existing(path: Any, ending: str, what: str) -> Any:
-    """
-    An open file as it is, or the path of one that is there, with or without its ending.
-
-    :raises ModelFileError: where there is none
-    """
-    if hasattr(path, "read"):
-        return path
-    if not isinstance(path, str | os.PathLike):
-        raise ModelFileError(f"The path of a {what} is {path!r}: expected a text, a Path or an open file.")
-    target = pathlib.Path(path)
-    found = target if target.is_file() or target.suffix else target.with_suffix(ending)
-    if not found.is_file():
-        raise ModelFileError(f"No {what} {os.fspath(found)}.")
-    return found
 
 
 # ------------------------------------------------------------ reading
@@ -151,7 +146,36 @@ def load(
     except MemoryError as error:
         raise ModelFileError(f"{path}: its buffers do not fit into memory ({error}).") from None
     take_parameters(model, state, os.fspath(path) if isinstance(path, str | os.PathLike) else "The file")
+    if env is not None:
+        model._state = _training_state(path, model._buffers())
     return model
+
+
+def _training_state(path: Any, buffers: Mapping[str, TaskReplayBuffer]) -> TrainingState | None:
+    """
+    The state in a model file, and its rows in the buffers; None where it holds none.
+
+    :raises ModelFileError: for one that is damaged, or does not fit
+    """
+    path = existing(path, ".zip", "model file")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            if "training.json" not in names:
+                return None
+            data, arrays = json.loads(_member(archive, "training.json")), arrays_of(_member(archive, "training.npz"))
+            rows = {
+                name: arrays_of(_member(archive, f"{name}.npz", MAX_BUFFER_BYTES))
+                for name in buffers
+                if f"{name}.npz" in names
+            }
+        for name, added in rows.items():
+            buffers[name].append(added)
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from None
+    except Exception as error:  # noqa: BLE001 - as in load
+        raise ModelFileError(f"{path} holds no training state: {type(error).__name__}: {error}") from None
+    return TrainingState(data, arrays)
 
 
 def _take_data(model: "SkillAlgorithm", data: dict[str, Any], tensors: Any, path: Any) -> None:
@@ -225,7 +249,7 @@ def _check_tensors(policy: th.nn.Module, tensors: Any, source: Any) -> None:
 def _read(path: Any, cls: type["SkillAlgorithm"], device: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The JSON data and the tensors of a saved algorithm, an earlier schema's in the form of this one."""
     kind = cls.__name__
-    path = _existing(path, ".zip", "model file")
+    path = existing(path, ".zip", "model file")
     try:
         with zipfile.ZipFile(path) as archive:
             data = json.loads(_member(archive, "data"))
@@ -251,12 +275,12 @@ def _read(path: Any, cls: type["SkillAlgorithm"], device: str) -> tuple[dict[str
     return data, state
 
 
-def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+def _member(archive: zipfile.ZipFile, name: str, at_most: int | None = None) -> bytes:
     """
     :raises ValueError: for a member that unpacks to more than models have
     """
     size = archive.getinfo(name).file_size
-    if size > MAX_MEMBER_BYTES[name]:
+    if size > (MAX_MEMBER_BYTES[name] if at_most is None else at_most):
         raise ValueError(f"its member {name} unpacks to {size} bytes")
     return archive.read(name)
 
@@ -309,35 +333,3 @@ def _find_class(cls: type["SkillAlgorithm"], name: Any, path: Any) -> type:
             "load(path, policy=...)."
         )
     return known[name]
-
-
-# ------------------------------------------------------------ replay buffers
-
-
-def save_buffer(buffer: TaskReplayBuffer, path: Any) -> None:
-    """Write a buffer's arrays and its generator, without pickles."""
-    content = io.BytesIO()
-    np.savez(content, **buffer.state())  # type: ignore[arg-type]
-    if hasattr(path, "write"):
-        path.write(content.getvalue())
-        return
-    write_atomically(_with_ending(path, ".npz"), content.getvalue())
-
-
-def load_buffer(buffer: TaskReplayBuffer, path: Any) -> None:
-    """
-    :raises ModelFileError: for another kind of file, or a buffer of other sizes
-    """
-    path = _existing(path, ".npz", "replay buffer")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > MAX_BUFFER_BYTES:
-                raise ValueError("it unpacks to more than buffers hold")
-        if hasattr(path, "seek"):
-            path.seek(0)
-        with np.load(path, allow_pickle=False) as arrays:
-            buffer.take_state({name: arrays[name] for name in arrays.files})
-    except ModelFileError:
-        raise
-    except Exception as error:  # noqa: BLE001 - as in load
-        raise ModelFileError(f"{path} is not a saved replay buffer: {type(error).__name__}: {error}") from None

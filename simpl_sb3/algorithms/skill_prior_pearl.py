@@ -11,9 +11,8 @@ Each group has its own KL budgets, of the policy to the skill prior and of q(e |
 finds the multipliers that keep them. The task encoder learns from the critics' loss alone.
 """
 
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -26,6 +25,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from simpl_sb3.algorithms.adaptation import OnEpisode, adapt_tasks
 from simpl_sb3.algorithms.base import SkillAlgorithm
 from simpl_sb3.algorithms.callbacks import warn_of_exploring_evaluation
+from simpl_sb3.algorithms.checks import find_skills
 from simpl_sb3.algorithms.exploration import Explorer
 from simpl_sb3.algorithms.policies import Gaussian, SkillPriorPEARLPolicy
 from simpl_sb3.algorithms.settings import AdaptationSettings, MetaPolicySettings, MetaTrainingSettings
@@ -64,11 +64,10 @@ class SkillPriorPEARL(SkillAlgorithm):
         super().__init__(*args, **kwargs)
 
     def _setup_model(self) -> None:
-        self._results: dict[str, deque[float]] = defaultdict(partial(deque, maxlen=self._stats_window_size))
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
         if self.env is not None:
-            self.skills = self._find_skills(self.env)
+            self.skills = find_skills(self.env, type(self).__name__)
             self.train_tasks = find_tasks(self.env, self.task_names)
             self.task_names = tuple(task.name for task in self.train_tasks)
         config, n_tasks = self.config, len(self.task_names)
@@ -237,16 +236,18 @@ class SkillPriorPEARL(SkillAlgorithm):
         """Critics and task encoder, actor, target critics, budgets; ``gradient_steps`` times."""
         self.policy.set_training_mode(True)
         self._update_learning_rate(list(self.learner.optimizers.values()))
-        losses: dict[str, list[float]] = defaultdict(list)
-        for step in range(gradient_steps):
+        for step in self._count_updates(gradient_steps):
             self._show(f"update {step + 1} of {gradient_steps}")
             tasks = self._draw_tasks()
             batch = self._draw_batch(tasks, batch_size)
             for name, value in self.learner.update_tasks(tasks, batch, *self._draw_contexts(tasks)).items():
-                losses[name].append(value)
-        self._n_updates += gradient_steps
+                self._losses[name].append(value)
         self._remember_latents()
-        self._record(losses)
+        self._record(self._losses)
+        self._losses.clear()
+
+    def _buffers(self) -> dict[str, TaskReplayBuffer]:
+        return {**super()._buffers(), "context_buffer": self.context_buffer}
 
     def _remember_latents(self) -> None:
         """Note where the training tasks' latents lie, for ``exploration="aggregate"``."""

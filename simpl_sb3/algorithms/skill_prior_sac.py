@@ -15,6 +15,7 @@ from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.algorithms.base import SkillAlgorithm
+from simpl_sb3.algorithms.checks import find_skills
 from simpl_sb3.algorithms.policies import SkillPriorPolicy
 from simpl_sb3.algorithms.settings import INITIAL_MULTIPLIER, PolicySettings, SkillPriorSACSettings
 from simpl_sb3.algorithms.updates import AgentLearner
@@ -45,7 +46,7 @@ class SkillPriorSAC(SkillAlgorithm):
     def _setup_model(self) -> None:
         self.set_random_seed(self.seed)
         if self.env is not None:
-            self.skills = self._find_skills(self.env)
+            self.skills = find_skills(self.env, type(self).__name__)
         self.build()
 
     def build(self) -> None:
@@ -149,16 +150,16 @@ class SkillPriorSAC(SkillAlgorithm):
         """``gradient_steps`` updates on transitions drawn evenly from all environments; metrics are their means."""
         self.policy.set_training_mode(True)
         self._update_learning_rate(list(self.learner.optimizers.values()))
-        metrics: list[dict[str, float]] = []
         everyone, per_env = np.arange(self.n_envs), max(1, batch_size // self.n_envs)
-        for _ in range(gradient_steps):
+        for _ in self._count_updates(gradient_steps):
             batch = self.replay_buffer.sample(
                 everyone, per_env, self.config.gamma, self.config.n_steps, self.config.gamma_per_env_step
             )
-            metrics.append(self.learner.update_agents(batch.as_one()))
-        self._n_updates += gradient_steps
-        for name in metrics[0] if metrics else ():
-            self.logger.record(f"train/{name}", float(np.mean([values[name] for values in metrics])))
+            for name, value in self.learner.update_agents(batch.as_one()).items():
+                self._losses[name].append(value)
+        for name, values in self._losses.items():
+            self.logger.record(f"train/{name}", float(np.mean(values)))
+        self._losses.clear()
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
 
     # ------------------------------------------------------------ the task of an adapted agent

@@ -76,7 +76,8 @@ class SkillEpisode:
         return replace(self, **cut, env_observations=self.env_observations[:n_env_steps])
 
 
-ARRAYS = ("rows", "skill_steps", "ends", "truncated", "written")
+COLUMNS = ("rows", "skill_steps", "ends", "truncated")
+ARRAYS = (*COLUMNS, "written")
 ROW_FIELDS = tuple(field.name for field in fields(SkillEpisode) if field.name != "env_observations")
 
 
@@ -182,8 +183,7 @@ class TaskReplayBuffer:
 
     def end_episodes(self) -> None:
         """What comes next belongs to other episodes: the environments were reset from outside."""
-        held = np.flatnonzero(self.written)
-        self.ends[held * self.capacity + (self.written[held] - 1) % self.capacity] = True
+        self.newest_ends = np.ones(self.n_tasks, bool)
 
     def _write(self, at: np.ndarray, rows: dict[str, np.ndarray], ends: np.ndarray) -> None:
         for name, columns in self._columns.items():
@@ -291,6 +291,58 @@ class TaskReplayBuffer:
             own.reshape(self.n_tasks, -1)[task_index] = theirs.reshape(other.n_tasks, -1)[other_index]
 
     # ------------------------------------------------------------ state on disk
+
+    def rows_since(self, written: np.ndarray) -> dict[str, np.ndarray]:
+        """
+        What was added since ``written`` had these values, as far as the rings still hold it: for :meth:`append`.
+
+        :param written: (n_tasks,)
+        """
+        first = np.maximum(written, self.written - self.capacity)
+        at = self._places(first, self.written)
+        return {"first": first, "written": self.written.copy()} | {name: getattr(self, name)[at] for name in COLUMNS}
+
+    def append(self, added: Mapping[str, np.ndarray]) -> None:
+        """
+        Add what :meth:`rows_since` gave; all is checked before anything is taken.
+
+        :raises ModelFileError: for rows of another buffer, or numbers that are not finite
+        """
+        first, written = (added.get(name, np.zeros(0)) for name in ("first", "written"))
+        shape = (self.n_tasks,)
+        fits = first.shape == written.shape == shape and first.dtype == written.dtype == self.written.dtype
+        counts = written - first if fits else np.zeros(1, int)
+        if not fits or (counts < 0).any() or (counts > self.capacity).any() or (first < 0).any():
+            raise ModelFileError(f"Rows of {len(first)} rings do not fit a buffer of {self.n_tasks}.")
+        n_rows = int(counts.sum())
+        for name in COLUMNS:
+            own, given = getattr(self, name), added.get(name)
+            kind = None if given is None else (given.shape, given.dtype)
+            if given is None or kind != ((n_rows, *own.shape[1:]), own.dtype) or not np.isfinite(given).all():
+                raise ModelFileError(f"The rows' {name} are {kind}: expected {n_rows} finite ones of {own.shape[1:]}.")
+        at = self._places(first, written)
+        for name in COLUMNS:
+            getattr(self, name)[at] = added[name]
+        self.written[:] = written
+
+    def _places(self, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+        """Where the rows with these numbers lie, ring after ring."""
+        rings = [
+            task * self.capacity + np.arange(begin, end) % self.capacity
+            for task, (begin, end) in enumerate(zip(first, last, strict=True))
+        ]
+        return np.concatenate(rings)
+
+    @property
+    def newest_ends(self) -> np.ndarray:
+        """Whether the newest row of each ring ends an episode, (n_tasks,) bool; False for an empty ring."""
+        newest = np.arange(self.n_tasks) * self.capacity + (self.written - 1) % self.capacity
+        return self.ends[newest] & (self.written > 0)
+
+    @newest_ends.setter
+    def newest_ends(self, ends: np.ndarray) -> None:
+        held = np.flatnonzero(self.written)
+        self.ends[held * self.capacity + (self.written[held] - 1) % self.capacity] = ends[held]
 
     def state(self) -> dict[str, np.ndarray]:
         """Arrays and the generator's state, from which :meth:`take_state` continues."""

@@ -1,6 +1,7 @@
 """Vector environments that hold their ended environments, and one that is made of plain environments."""
 
-from collections.abc import Callable, Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import gymnasium as gym
@@ -11,7 +12,16 @@ from gymnasium.vector.utils import batch_space
 from simpl_sb3.errors import EnvironmentSpecError
 from simpl_sb3.skills.checks import checked_reset, checked_step
 
-__all__ = ["HeldEnvs", "HeldVectorEnv", "call_envs", "get_attr_of", "info_of", "set_attr_of"]
+__all__ = [
+    "HeldEnvs",
+    "HeldVectorEnv",
+    "call_envs",
+    "generator_states",
+    "generators_of",
+    "get_attr_of",
+    "info_of",
+    "set_attr_of",
+]
 
 
 @runtime_checkable
@@ -63,6 +73,28 @@ class HeldVectorEnv(Protocol):
     def close(self, **kwargs: Any) -> None:
         """Release what the environments hold."""
         ...
+
+
+def generator_states(rngs: Iterable[np.random.Generator]) -> np.ndarray:
+    """Random generators as an array of texts, (N,)."""
+    return np.array([json.dumps(rng.bit_generator.state) for rng in rngs])
+
+
+def generators_of(states: np.ndarray) -> list[np.random.Generator]:
+    """
+    The generators of :func:`generator_states`.
+
+    :raises ValueError: for a text that is none of them
+    """
+    rngs = []
+    for text in states:
+        state = json.loads(str(text))
+        kind = getattr(np.random, str(state.get("bit_generator")), None)
+        if not (isinstance(kind, type) and issubclass(kind, np.random.BitGenerator)):
+            raise ValueError(f"Expected a random generator of NumPy, got {state.get('bit_generator')!r}")
+        rngs.append(np.random.Generator(kind()))
+        rngs[-1].bit_generator.state = state
+    return rngs
 
 
 def info_of(infos: dict[str, Any], index: int) -> dict[str, Any]:
@@ -166,6 +198,21 @@ class HeldEnvs(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             raise EnvironmentSpecError(f"Given {len(each)} values of {name}: expected one for all, or {self.num_envs}.")
         for env, value in zip(self.envs, each, strict=True):
             env.set_wrapper_attr(name, value)
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """The random generators: what an environment's episodes depend on before they begin."""
+        return {"rngs": generator_states(self.get_attr("np_random"))}
+
+    def set_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """
+        Take up the random generators; every environment is to be reset before it is stepped.
+
+        :raises ValueError: for a state of another number of environments
+        """
+        if len(state["rngs"]) != self.num_envs:
+            raise ValueError(f"Expected the generators of {self.num_envs} environments, got {len(state['rngs'])}")
+        for env, rng in zip(self.envs, generators_of(state["rngs"]), strict=True):
+            env.set_wrapper_attr("np_random", rng)
 
     def render(self) -> tuple[Any, ...]:
         return tuple(env.render() for env in self.envs)

@@ -1,7 +1,7 @@
 """``SkillVecEnv``: many task environments whose actions are skills, with one decoder call per env step for all."""
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
@@ -18,7 +18,16 @@ from simpl_sb3.errors import EnvironmentSpecError, SettingsError
 from simpl_sb3.skills.base import Skills
 from simpl_sb3.skills.checks import check_numbers, successes_of
 from simpl_sb3.skills.fit import check_fit, skill_action_space
-from simpl_sb3.skills.held_envs import HeldEnvs, HeldVectorEnv, call_envs, get_attr_of, info_of, set_attr_of
+from simpl_sb3.skills.held_envs import (
+    HeldEnvs,
+    HeldVectorEnv,
+    call_envs,
+    generator_states,
+    generators_of,
+    get_attr_of,
+    info_of,
+    set_attr_of,
+)
 from simpl_sb3.threads import small_products
 
 __all__ = ["SkillVecEnv", "make_skill_vec_env"]
@@ -201,6 +210,45 @@ class SkillVecEnv(VecEnv):
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
         set_attr_of(self.envs, list(self._get_indices(indices)), attr_name, value)
+
+    @property
+    def holds_episodes(self) -> bool:
+        """Whether :meth:`get_state` holds the episodes that run, or only what the next ones depend on."""
+        return hasattr(self.envs, "get_state") and not isinstance(self.envs, HeldEnvs)
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """
+        What the coming steps depend on, but for the tasks: see ``simpl_envs.vector_env``. Of plain environments, and of
+        vector environments without ``get_state``, the random generators alone.
+        """
+        own: dict[str, np.ndarray] = {"active": self._active, "returns": self._returns, "lengths": self._lengths}
+        own = {name: array.copy() for name, array in {**own, "observations": self._observations}.items()}
+        if hasattr(self.envs, "get_state"):
+            theirs = self.envs.get_state()
+        else:
+            theirs = {"rngs": generator_states(self.envs.get_attr("np_random"))}
+        return own | {f"envs.{name}": array for name, array in theirs.items()}
+
+    def set_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """
+        Go on from a state of :meth:`get_state`. Where it does not hold the episodes that run (``holds_episodes``),
+        every environment is to be reset before it is stepped.
+
+        :raises ValueError: for a state of other environments, or another number of them
+        """
+        if state["active"].shape != (self.num_envs,) or state["observations"].shape != self._observations.shape:
+            raise ValueError(
+                f"Expected a state of {self.num_envs} environments with observations {self._observations.shape[1:]}, "
+                f"got one of {len(state['active'])} with {state['observations'].shape[1:]}"
+            )
+        theirs = {name.removeprefix("envs."): array for name, array in state.items() if name.startswith("envs.")}
+        if hasattr(self.envs, "set_state"):
+            self.envs.set_state(theirs)
+        else:
+            self.envs.set_attr("np_random", generators_of(theirs["rngs"]))
+        self.set_active(state["active"])
+        self._returns, self._lengths = state["returns"].copy(), state["lengths"].copy()
+        self._observations = state["observations"].copy()
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: VecEnvIndices = None) -> list[bool]:
         """True for ``Monitor``: the infos hold what it would write. False for every other wrapper."""

@@ -1,0 +1,184 @@
+"""
+What a training depends on besides networks and optimisers, so that it goes on to the bit where it was stopped.
+
+::
+
+    training.json    counters of the run, random generators, metrics of the latest episodes
+    training.npz     arrays: torch's generator, the environments' state, ends of the newest rows
+    NAME.npz         the rows of a buffer
+
+All of it is JSON and plain arrays; nothing is pickled. It is taken at a border: between two meta-iterations or rounds
+of an agent, or between two updates.
+"""
+
+import random
+import warnings
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch as th
+from stable_baselines3.common.vec_env import VecEnv
+
+from simpl_sb3.errors import ModelFileError
+from simpl_sb3.skills.held_envs import generator_states, generators_of
+
+if TYPE_CHECKING:
+    from simpl_sb3.algorithms.base import SkillAlgorithm
+
+__all__ = ["TrainingState", "capture", "env_state", "global_generators", "resume", "take_env_state", "take_generators"]
+
+
+@dataclass
+class TrainingState:
+    """
+    :param data: plain data
+    :param arrays: by name
+    :param rows: of each buffer, what ``TaskReplayBuffer.rows_since`` gives
+    """
+
+    data: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+    rows: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+
+
+# ------------------------------------------------------------ random generators
+
+
+def global_generators() -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The process-wide generators of Python, NumPy and torch: plain data, and arrays."""
+    version, numbers, gauss = random.getstate()
+    legacy: Any = np.random.get_state(legacy=False)  # noqa: NPY002 - SB3 seeds it
+    twister = {"key": legacy["state"]["key"].tolist(), "pos": int(legacy["state"]["pos"])}
+    data: dict[str, Any] = {"python": [version, list(numbers), gauss], "numpy": {**legacy, "state": twister}}
+    arrays = {"torch": th.get_rng_state().numpy().copy()}
+    if th.cuda.is_available():
+        arrays |= {f"cuda.{i}": state.cpu().numpy() for i, state in enumerate(th.cuda.get_rng_state_all())}
+    return data, arrays
+
+
+def take_generators(data: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Set the process-wide generators to what :func:`global_generators` gave."""
+    version, numbers, gauss = data["python"]
+    legacy = {**data["numpy"], "state": {**data["numpy"]["state"]}}
+    legacy["state"]["key"] = np.array(legacy["state"]["key"], np.uint32)
+    random.setstate((version, tuple(numbers), gauss))
+    np.random.set_state(legacy)  # noqa: NPY002
+    th.set_rng_state(th.from_numpy(arrays["torch"].copy()))
+    for i in range(th.cuda.device_count() if th.cuda.is_available() else 0):
+        if f"cuda.{i}" in arrays:
+            th.cuda.set_rng_state(th.from_numpy(arrays[f"cuda.{i}"].copy()), i)
+
+
+# ------------------------------------------------------------ environments
+
+
+def env_state(env: VecEnv) -> dict[str, np.ndarray]:
+    """A vec env's own state where it gives one, else the random generators of its environments."""
+    get_state = getattr(env, "get_state", None)
+    return get_state() if get_state is not None else {"rngs": generator_states(env.get_attr("np_random"))}
+
+
+def take_env_state(env: VecEnv, state: Mapping[str, np.ndarray]) -> None:
+    """
+    Set what :func:`env_state` gave.
+
+    :raises ValueError: for a state of other environments, or of another number of them
+    """
+    set_state = getattr(env, "set_state", None)
+    if set_state is not None:
+        set_state(state)
+        return
+    if len(state["rngs"]) != env.num_envs:
+        raise ValueError(f"Expected a state of {env.num_envs} environments, got one of {len(state['rngs'])}")
+    for i, rng in enumerate(generators_of(state["rngs"])):
+        env.set_attr("np_random", rng, indices=i)
+
+
+def holds_episodes(env: VecEnv) -> bool:
+    """Whether an environment's state holds the episodes that run."""
+    return bool(getattr(env, "holds_episodes", False))
+
+
+# ------------------------------------------------------------ a model
+
+
+def capture(model: "SkillAlgorithm", written: Mapping[str, np.ndarray] | None = None) -> TrainingState:
+    """
+    The state of a model at a border.
+
+    :param written: of each buffer, the rows that are on disk already; None for none of them
+    """
+    assert model.env is not None
+    data, arrays = global_generators()
+    arrays |= {f"env.{name}": array for name, array in env_state(model.env).items()}
+    buffers = model._buffers()
+    arrays |= {f"newest_ends.{name}": buffer.newest_ends for name, buffer in buffers.items()}
+    if holds_episodes(model.env) and model._last_obs is not None:
+        arrays["last_obs"] = np.array(model._last_obs)
+    own = getattr(model, "rng", None)
+    state = {
+        "generators": data,
+        "model_generator": None if own is None else own.bit_generator.state,
+        "buffer_generators": {name: buffer.rng.bit_generator.state for name, buffer in buffers.items()},
+        "updates_left": model._updates_left,
+        "losses": {name: list(values) for name, values in model._losses.items()},
+        "results": {name: [float(value) for value in values] for name, values in model._results.items()},
+        "ep_info": [_plain_info(info) for info in model.ep_info_buffer or ()],
+        "ep_success": [bool(success) for success in model.ep_success_buffer or ()],
+        "progress_remaining": model._current_progress_remaining,
+    }
+    since = written or {}
+    rows = {
+        name: buffer.rows_since(since.get(name, np.zeros(buffer.n_tasks, np.int64))) for name, buffer in buffers.items()
+    }
+    return TrainingState(state, arrays, rows)
+
+
+def _plain_info(info: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(info[name]) for name in ("r", "l", "t") if name in info}
+
+
+def resume(model: "SkillAlgorithm", state: TrainingState) -> None:
+    """
+    Take up a state; the model's environment has just been reset, and its buffers hold their rows.
+
+    :raises ModelFileError: for a state that is none of such a model
+    """
+    assert model.env is not None
+    data, arrays, env = state.data, state.arrays, model.env
+    try:
+        _take_env(env, {name.removeprefix("env."): array for name, array in arrays.items() if name.startswith("env.")})
+        for name, buffer in model._buffers().items():
+            buffer.rng.bit_generator.state = data["buffer_generators"][name]
+            if holds_episodes(env):
+                buffer.newest_ends = arrays[f"newest_ends.{name}"]
+        if data["model_generator"] is not None:
+            model.rng.bit_generator.state = data["model_generator"]
+        if "last_obs" in arrays:
+            model._last_obs = arrays["last_obs"].copy()
+        model._updates_left = int(data["updates_left"])
+        for store, kept in ((model._losses, data["losses"]), (model._results, data["results"])):
+            store.clear()
+            for name, values in kept.items():
+                store[name].extend(float(value) for value in values)
+        size = model._stats_window_size
+        model.ep_info_buffer = deque((_plain_info(info) for info in data["ep_info"]), maxlen=size)
+        model.ep_success_buffer = deque(map(bool, data["ep_success"]), maxlen=size)
+        model._current_progress_remaining = float(data["progress_remaining"])
+        take_generators(data["generators"], arrays)
+    except (KeyError, TypeError, ValueError, IndexError, RuntimeError, AttributeError) as error:
+        raise ModelFileError(f"The training state does not fit the model: {error!r}") from error
+
+
+def _take_env(env: VecEnv, state: dict[str, np.ndarray]) -> None:
+    try:
+        take_env_state(env, state)
+    except (KeyError, ValueError) as error:
+        warnings.warn(
+            f"The environments are others than those that the training was stopped in ({error}): it goes on with new "
+            "episodes, and not to the bit.",
+            stacklevel=2,
+        )

@@ -1,0 +1,180 @@
+"""A training that was stopped at a border goes on to the bit: parameters, optimisers, buffers, generators, counters."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch as th
+from algorithms_for_tests import KINDS, Kind, both, rewrite
+from envs_for_tests import LineEnv, line_envs, tiny_skills
+from gymnasium.spaces import Box
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
+
+from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
+from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
+from simpl_sb3.errors import ModelFileError
+from simpl_sb3.skills.vec_env import SkillVecEnv, make_skill_vec_env
+from simpl_sb3.skills.wrapper import SkillActionWrapper
+
+TOTAL = 90
+MAZE_SKILLS = tiny_skills(Box(-50.0, 50.0, (4,), np.float32), Box(-1.0, 1.0, (2,), np.float32))
+
+
+def lines(seed: int) -> VecEnv:
+    env = SkillVecEnv(line_envs(4), tiny_skills())
+    env.seed(seed)
+    return env
+
+
+def mazes(seed: int) -> VecEnv:
+    goals = {"train_tasks": "train-40", "max_episode_steps": 17}
+    env = make_skill_vec_env("SimplMaze-v0", MAZE_SKILLS, 3, seed=seed, check_env=False, **goals)
+    env.set_attr("train_tasks", env.get_attr("train_tasks")[0][:3])
+    return env
+
+
+def plain(kind: type[VecEnv]) -> Callable[[int], VecEnv]:
+    def make_plain(seed: int) -> VecEnv:
+        env = kind([make_one] * 2)  # type: ignore[arg-type]
+        env.seed(seed)
+        return env
+
+    return make_plain
+
+
+def make_one() -> SkillActionWrapper:
+    return SkillActionWrapper(LineEnv(), tiny_skills())
+
+
+class KeepAll(BaseCallback):
+    """A file at each border."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder, self.paths = folder, list[Path]()
+
+    def _on_training_start(self) -> None:
+        self.model.border_calls.append(self.keep)  # type: ignore[attr-defined]
+
+    def keep(self) -> None:
+        self.paths.append(self.folder / f"{len(self.paths)}.zip")
+        self.model.save(self.paths[-1], with_training_state=True)  # type: ignore[call-arg]
+
+    def _on_step(self) -> bool:
+        return True
+
+
+def everything(model: Any) -> dict[str, Any]:
+    """All that a training is, by name."""
+    found = {f"policy.{name}": value for name, value in model.policy.state_dict().items()}
+    for name, value in flatten(model.learner.state_dict()):
+        found[f"learner.{name}"] = value
+    for name, buffer in model._buffers().items():
+        found |= {f"{name}.{part}": value for part, value in buffer.state().items()}
+    counters = ("num_timesteps", "_n_updates", "_episode_num", "num_env_steps", "num_meta_iterations")
+    found |= {name: getattr(model, name) for name in counters if hasattr(model, name)}
+    found |= {f"results.{name}": list(values) for name, values in model._results.items()}
+    found["ep_info"] = [(info["r"], info["l"]) for info in model.ep_info_buffer]
+    found["generators"] = [random.random(), np.random.rand(), th.rand(()).item()]  # noqa: NPY002
+    return found
+
+
+def flatten(state: Any, name: str = "") -> list[tuple[str, Any]]:
+    if isinstance(state, dict):
+        return [pair for key, value in state.items() for pair in flatten(value, f"{name}.{key}")]
+    return [(name, state)]
+
+
+def assert_equal(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert found.keys() == expected.keys()
+    different = [name for name in expected if not same(found[name], expected[name])]
+    assert not different
+
+
+def same(one: Any, two: Any) -> bool:
+    if isinstance(one, th.Tensor | np.ndarray):
+        return bool((np.asarray(one) == np.asarray(two)).all())
+    return one == two
+
+
+SETTINGS: dict[Kind, dict[str, Any]] = {
+    SkillPriorSAC: {"train_freq": 3, "gradient_steps": 3, "buffer_size": 40},
+    SkillPriorPEARL: {"gradient_steps": 3, "learning_rate": ("linear", 1e-3, 1e-5), "exploration_latent_skills": 2},
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "envs"),
+    [
+        (SkillPriorPEARL, lines),
+        (SkillPriorPEARL, mazes),
+        (SkillPriorPEARL, plain(DummyVecEnv)),
+        pytest.param(SkillPriorPEARL, plain(SubprocVecEnv), marks=pytest.mark.slow),  # processes import torch anew
+        (SkillPriorSAC, mazes),
+    ],
+)
+def test_it_goes_on_from_each_border_to_the_bit(kind: Kind, envs: Callable[[int], VecEnv], tmp_path: Path) -> None:
+    keep = KeepAll(tmp_path)
+    model = kind("MlpPolicy", envs(1), **(KINDS[kind] | SETTINGS[kind]))  # type: ignore[arg-type]
+    model.learn(TOTAL, keep)
+    expected = everything(model)
+    chosen = keep.paths if len(keep.paths) <= 6 else [*keep.paths[:4], *keep.paths[-2:]]
+    middle = 0
+    for path in chosen:
+        env = envs(50)  # another seed
+        again = kind.load(path, env=env, device="cpu")
+        middle += again._state is not None and again._state.data["updates_left"] > 0
+        random.seed(9)
+        again.learn(TOTAL - again.num_timesteps, reset_num_timesteps=False)
+        assert_equal(everything(again), expected)
+        env.close()
+    assert middle >= 1  # some borders lie between two updates
+    model.env.close()  # type: ignore[union-attr]
+
+
+@both
+def test_without_the_state_nothing_changes(kind: Kind, tmp_path: Path) -> None:
+    """A plain file holds none; and a learning that begins anew does not take up what there is."""
+    env = lines(0)
+    model = kind("MlpPolicy", env, **KINDS[kind]).learn(30)  # type: ignore[arg-type]
+    model.save(tmp_path / "plain")
+    assert kind.load(tmp_path / "plain.zip")._state is None
+    model.save(tmp_path / "whole", with_training_state=True)
+    assert (tmp_path / "whole.zip").stat().st_size > (tmp_path / "plain.zip").stat().st_size
+    again = kind.load(tmp_path / "whole", env=lines(1), device="cpu")
+    assert again._state is not None
+    again.learn(10)
+    assert again._state is None
+    assert again.num_timesteps <= 10 + 4 * 4
+    assert kind.load(tmp_path / "whole").num_timesteps == model.num_timesteps  # for prediction, without environment
+
+
+def test_other_environments_are_said(tmp_path: Path) -> None:
+    model = SkillPriorPEARL("MlpPolicy", lines(0), **KINDS[SkillPriorPEARL]).learn(30)
+    model.save(tmp_path / "whole", with_training_state=True)
+    fewer = SkillVecEnv(line_envs(2), tiny_skills())
+    again = SkillPriorPEARL.load(tmp_path / "whole", env=fewer, device="cpu")
+    with pytest.warns(UserWarning, match="it goes on with new episodes, and not to the bit"):
+        again.learn(10, reset_num_timesteps=False)
+    assert again.num_timesteps > model.num_timesteps
+
+
+@pytest.mark.parametrize(
+    ("member", "content"),
+    [
+        ("training.json", b"{}"),
+        ("training.json", b"["),
+        ("training.npz", b"nothing"),
+        ("replay_buffer.npz", b"nothing"),
+    ],
+)
+def test_a_damaged_state_is_one_error(member: str, content: bytes, tmp_path: Path) -> None:
+    model = SkillPriorPEARL("MlpPolicy", lines(0), **KINDS[SkillPriorPEARL]).learn(30)
+    model.save(tmp_path / "whole", with_training_state=True)
+    broken = rewrite(tmp_path / "whole.zip", tmp_path / "broken.zip", lambda members: members.update({member: content}))
+    with pytest.raises(ModelFileError, match=r"training state"):
+        SkillPriorPEARL.load(broken, env=lines(1), device="cpu").learn(10, reset_num_timesteps=False)
