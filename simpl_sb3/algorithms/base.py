@@ -100,6 +100,7 @@ class SkillAlgorithm(BaseAlgorithm):
         self._losses: dict[str, list[float]] = defaultdict(list)  # of its updates so far
         self._results: dict[str, deque[float]] = defaultdict(partial(deque, maxlen=stats_window_size))
         self._state: TrainingState | None = None  # from a file, to be taken up by the next ``learn``
+        self.checkpoint: dict[str, Any] | None = None  # which one the model comes from
         self.border_calls: list[Callable[[], None]] = []
         self.config = self.settings_class.of({**settings, **policy_kwargs})
         seed = checked_seed(seed)

@@ -16,6 +16,7 @@ import json
 import os
 import zipfile
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -149,6 +150,21 @@ def load(
     if env is not None:
         model._state = _training_state(path, model._buffers())
     return model
+
+
+def read_training_data(path: Path) -> dict[str, Any] | None:
+    """
+    The plain data of a file's training state; None where it holds none.
+
+    :raises ModelFileError: for a file that is damaged
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found = "training.json" in archive.namelist()
+            data: dict[str, Any] | None = json.loads(_member(archive, "training.json")) if found else None
+            return data
+    except Exception as error:  # noqa: BLE001 - as in load
+        raise ModelFileError(f"{path} holds no training state: {type(error).__name__}: {error}") from None
 
 
 def _training_state(path: Any, buffers: Mapping[str, TaskReplayBuffer]) -> TrainingState | None:
