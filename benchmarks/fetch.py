@@ -67,7 +67,7 @@ def random_places(n: int, seed: int) -> tuple[Place, ...]:
     return tuple(Place(tuple(round(float(number), 3) for number in place)) for place in CENTRE + offsets)
 
 
-TASK_SETS = {"train": random_places(24, 0), "test": random_places(10, 1), "development": random_places(10, 2)}
+TASK_SETS = {"train": random_places(48, 0), "test": random_places(10, 1), "development": random_places(10, 2)}
 
 
 class FetchPlace(gym.Wrapper):
