@@ -38,7 +38,8 @@ def progress(
     """
     how: dict[str, Any] = {"total": total, "unit": unit, "disable": not shown, "initial": initial, "miniters": 0}
     if not sys.stderr.isatty():
-        how |= {"file": _Lines(), "mininterval": SECONDS_BETWEEN_LINES, "ascii": True}
+        seconds = SECONDS_BETWEEN_LINES
+        how |= {"file": _Lines(), "mininterval": seconds, "delay": seconds, "ascii": True}
     return tqdm(items, **how)
 
 

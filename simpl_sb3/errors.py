@@ -5,6 +5,7 @@ from simpl_envs.errors import DemonstrationError, DrawingError, SimplError, Task
 __all__ = [
     "DatasetError",
     "DemonstrationError",
+    "DivergenceError",
     "DrawingError",
     "EnvironmentSpecError",
     "ModelFileError",
@@ -18,6 +19,10 @@ __all__ = [
 
 class DatasetError(SimplError, ValueError):
     """A dataset that skills cannot be extracted from: only short trajectories, NaN, wrong lengths, unusable spaces."""
+
+
+class DivergenceError(SimplError, ArithmeticError):
+    """Learning diverged: the policy's numbers are NaN or infinite."""
 
 
 class EnvironmentSpecError(SimplError, ValueError):

@@ -1,11 +1,15 @@
-"""How torch computes: the precision of float32 matrix products, set for a while."""
+"""How and where torch computes: the precision of float32 matrix products, set for a while, and the device."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch as th
+from stable_baselines3.common.utils import get_device
 
-__all__ = ["matmul_precision"]
+from simpl_sb3.errors import SettingsError
+
+__all__ = ["checked_device", "matmul_precision"]
 
 
 @contextmanager
@@ -25,3 +29,20 @@ def matmul_precision(precision: str) -> Iterator[None]:
         yield
     finally:
         th.set_float32_matmul_precision(before)
+
+
+def checked_device(device: th.device | str) -> th.device:
+    """
+    The device of a name; a GPU that is not there is warned of, and the CPU taken, as SB3 does without a word.
+
+    :raises SettingsError: for a device that torch does not know, or that this machine does not have
+    """
+    try:
+        found = get_device(device)
+        float(th.zeros(1, device=found))  # "meta" has no numbers, "mps" and others may not be there
+    except (RuntimeError, TypeError, NotImplementedError, AssertionError) as error:
+        reason = str(error).split(" device type at start")[0].splitlines()[0]
+        raise SettingsError(f"device is {device!r}: expected auto, cpu, cuda or cuda:N ({reason}).") from None
+    if str(device).startswith("cuda") and found.type != "cuda":
+        warnings.warn(f"device is {str(device)!r}, and torch finds no CUDA device here: the CPU is used.", stacklevel=2)
+    return found

@@ -22,7 +22,18 @@ import numpy as np
 
 from simpl_sb3.errors import SettingsError
 
-__all__ = ["Settings", "plain_value", "setting", "takes", "unknown_names", "with_settings"]
+__all__ = [
+    "Settings",
+    "checked_number",
+    "checked_seed",
+    "plain_value",
+    "setting",
+    "takes",
+    "unknown_names",
+    "with_settings",
+]
+
+MAX_SEED = 2**32 - 1
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -243,3 +254,23 @@ def takes(*records: type[Settings]) -> Callable[[F], F]:
         return function
 
     return decorate
+
+
+def checked_number(name: str, value: Any, at_least: int) -> int:
+    """
+    :raises SettingsError: for anything but a whole number of at least ``at_least``
+    """
+    number = plain_value(value)
+    if isinstance(number, bool) or not isinstance(number, int) or number < at_least:
+        raise SettingsError(f"{name} is {value!r}: expected a whole number of at least {at_least}.")
+    return number
+
+
+def checked_seed(seed: Any) -> int | None:
+    """
+    :raises SettingsError: for anything but None or a whole number from 0 to 2**32 - 1
+    """
+    seed = plain_value(seed)
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED):
+        raise SettingsError(f"seed is {seed!r}: expected None or a whole number from 0 to {MAX_SEED}.")
+    return seed

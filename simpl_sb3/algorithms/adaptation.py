@@ -24,6 +24,7 @@ from simpl_sb3.bars import EpisodeBar
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.experience.buffer import TaskReplayBuffer
 from simpl_sb3.experience.collector import EpisodeCollector, FinishedEpisode, Job, SkillStep
+from simpl_sb3.settings import checked_seed
 from simpl_sb3.skills.base import Skills
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class Adaptation:
         self.multiplier = multiplier if settings.skill_kl_multiplier is None else settings.skill_kl_multiplier
         self.on_episode = on_episode or (lambda agent, episode, finished: None)
         self.device = skills.observation_mean.device if self.meta is None else self.meta.device
-        self.seed = seed
+        self.seed = seed = checked_seed(seed)
         if seed is not None:
             set_random_seed(seed)
             env.seed(10_000 + 1_000 * seed)  # apart from one another, and from meta-training's

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
@@ -18,20 +19,8 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from stable_baselines3.common.utils import LinearSchedule, safe_mean
 from stable_baselines3.common.vec_env import VecEnv
 
-from simpl_sb3.algorithms import files
+from simpl_sb3.algorithms import checks, files
 from simpl_sb3.algorithms.arrays import load_buffer, save_buffer
-from simpl_sb3.algorithms.checks import (
-    as_callbacks,
-    check_fits,
-    checked_device,
-    checked_env,
-    checked_folder,
-    checked_number,
-    checked_seed,
-    checked_total,
-    find_skills,
-    known_policy,
-)
 from simpl_sb3.algorithms.policies import SkillActorCritic
 from simpl_sb3.algorithms.progress import SkillProgressBar
 from simpl_sb3.algorithms.settings import LearnerSettings, PolicySettings
@@ -39,7 +28,8 @@ from simpl_sb3.algorithms.training_state import TrainingState, capture, resume
 from simpl_sb3.algorithms.updates import Learner
 from simpl_sb3.errors import EnvironmentSpecError, SettingsError
 from simpl_sb3.experience.buffer import TaskReplayBuffer
-from simpl_sb3.settings import unknown_names, with_settings
+from simpl_sb3.numerics import checked_device
+from simpl_sb3.settings import checked_number, checked_seed, unknown_names, with_settings
 from simpl_sb3.skills.base import Skills
 
 
@@ -108,12 +98,12 @@ class SkillAlgorithm(BaseAlgorithm):
             raise EnvironmentSpecError("env is None: expected an environment whose actions are skills.")
         rate = self.config.learning_rate
         super().__init__(
-            known_policy(policy, self.policy_aliases, self.base_policy_class),
-            None if env is None else checked_env(env),
+            checks.known_policy(policy, self.policy_aliases, self.base_policy_class),
+            None if env is None else checks.checked_env(env),
             rate if isinstance(rate, float) else LinearSchedule(rate[1], rate[2], 1.0),
             policy_kwargs={name: getattr(self.config, name) for name in of_policy},
             stats_window_size=checked_number("stats_window_size", stats_window_size, 1),
-            tensorboard_log=checked_folder("tensorboard_log", tensorboard_log),
+            tensorboard_log=checks.checked_folder("tensorboard_log", tensorboard_log),
             verbose=checked_number("verbose", verbose, 0),
             seed=seed,
             device=checked_device(device),
@@ -148,7 +138,7 @@ class SkillAlgorithm(BaseAlgorithm):
     @staticmethod
     def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
         """As in SB3; what is no environment is refused by our message."""
-        return BaseAlgorithm._wrap_env(checked_env(env), verbose, monitor_wrapper)
+        return BaseAlgorithm._wrap_env(checks.checked_env(env), verbose, monitor_wrapper)
 
     def _check_env(self, env: VecEnv) -> None:
         """
@@ -157,8 +147,8 @@ class SkillAlgorithm(BaseAlgorithm):
         :raises EnvironmentSpecError: for an environment without skills
         :raises SkillMismatchError: for other spaces, or other skills, than those that the model was trained on
         """
-        found = find_skills(env, type(self).__name__)
-        check_fits(env, found, self.skills, self.observation_space, self.action_space)
+        found = checks.find_skills(env, type(self).__name__)
+        checks.check_fits(env, found, self.skills, self.observation_space, self.action_space)
 
     def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
         """
@@ -208,7 +198,8 @@ class SkillAlgorithm(BaseAlgorithm):
         """The loop of ``learn``: collect, update, until ``total_timesteps`` skills are lived."""
         if self.env is None:
             raise SettingsError("This model has no environment: give one to load(path, env=...), or call set_env.")
-        total_timesteps, callbacks = checked_total(total_timesteps), as_callbacks(callback)
+        total_timesteps, callbacks = checks.checked_total(total_timesteps), checks.as_callbacks(callback)
+        log_interval = None if log_interval is None else checked_number("log_interval", log_interval, 1)
         bar = [SkillProgressBar()] if progress_bar else []
         self._bar = bar[0] if bar else None
         self.border_calls, state, self._state = [], None if reset_num_timesteps else self._state, None
@@ -217,6 +208,7 @@ class SkillAlgorithm(BaseAlgorithm):
         total_timesteps, chain = self._setup_learn(
             total_timesteps, [*callbacks, *bar], reset_num_timesteps, tb_log_name
         )
+        self._succeeded = np.zeros(self.n_envs, bool)  # in the episodes that run
         if state is not None:
             resume(self, state)
         chain.on_training_start(locals(), globals())
@@ -236,6 +228,10 @@ class SkillAlgorithm(BaseAlgorithm):
         chain.on_training_end()
         return self
 
+    def _update_info_buffer(self, infos: list[dict[str, Any]], dones: np.ndarray | None = None) -> None:
+        """As in SB3, but an episode succeeds if any of its skills did, not the last one only."""
+        super()._update_info_buffer(checks.with_successes(infos, dones, self._succeeded), dones)
+
     def _at_border(self) -> None:
         """Between two rounds, or two updates: the training can be stopped here and go on to the bit."""
         for call in self.border_calls:
@@ -251,7 +247,7 @@ class SkillAlgorithm(BaseAlgorithm):
                 self._at_border()
 
     def _buffers(self) -> dict[str, TaskReplayBuffer]:
-        """All that holds rows, by the names of their files."""
+        """All that holds rows, by name."""
         return {"replay_buffer": self.replay_buffer}
 
     def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
@@ -351,7 +347,7 @@ class SkillAlgorithm(BaseAlgorithm):
 
     def get_parameters(self) -> dict[str, Any]:
         """State of the networks ("policy") and of optimisers and multipliers ("learner")."""
-        return {"policy": self.policy.state_dict(), "learner": self.learner.state_dict()}
+        return {"policy": files.policy_weights(self), "learner": self.learner.state_dict()}
 
     def set_parameters(
         self,

@@ -12,10 +12,12 @@ import torch as th
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, EvalCallback, EventCallback
 from stable_baselines3.common.vec_env import VecEnv
 
+from simpl_sb3.algorithms.settings import AdaptationSettings
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.experience.collector import FinishedEpisode
+from simpl_sb3.settings import checked_number, checked_seed
 
-__all__ = ["AdaptationEvalCallback", "warn_of_exploring_evaluation"]
+__all__ = ["AdaptationEvalCallback", "evaluations", "warn_of_exploring_evaluation"]
 
 
 class AdaptationEvalCallback(BaseCallback):
@@ -27,7 +29,7 @@ class AdaptationEvalCallback(BaseCallback):
     :param env: as many environments as tasks; not those of the training
     :param tasks: held-out tasks, one agent each
     :param eval_freq: skills of meta-training between two evaluations; each begins before a meta-iteration
-    :param n_last_episodes: episodes of each agent that count, the last ones
+    :param n_last_episodes: episodes of each agent that count, the last ones; all where there are fewer
     :param best_model_save_path: folder for ``best_model.zip``, the model with the highest mean return so far
     :param seed: of each evaluation; the training's random numbers are not touched
     :param verbose: 1 prints each evaluation
@@ -48,11 +50,21 @@ class AdaptationEvalCallback(BaseCallback):
         super().__init__(verbose)
         if len(tasks) != env.num_envs:
             raise SettingsError(f"{len(tasks)} tasks for {env.num_envs} environments: expected as many.")
-        self.env, self.tasks, self.eval_freq, self.seed = env, tuple(tasks), eval_freq, seed
-        self.n_last_episodes, self.settings = n_last_episodes, {"n_episodes": 30, **settings}
+        self.env, self.tasks, self.seed = env, tuple(tasks), checked_seed(seed)
+        self.eval_freq = checked_number("eval_freq", eval_freq, 1)
+        self.n_last_episodes = checked_number("n_last_episodes", n_last_episodes, 1)
+        self.settings = {"n_episodes": 30, **settings}
+        AdaptationSettings.of(self.settings)
         self.best_model_save_path = None if best_model_save_path is None else Path(best_model_save_path)
         self.best_mean_return, self.last_mean_success, self.last_mean_return = -np.inf, 0.0, 0.0
-        self._next = eval_freq
+        self._next = self.eval_freq
+
+    def _init_callback(self) -> None:
+        if not hasattr(self.model, "adapt_tasks"):
+            raise SettingsError(
+                f"AdaptationEvalCallback adapts a meta-policy, and {type(self.model).__name__} has none: expected "
+                "SkillPriorPEARL, or SB3's EvalCallback."
+            )
 
     def _on_step(self) -> bool:
         return True
@@ -113,20 +125,26 @@ def untouched_random_numbers() -> Iterator[None]:
             np.random.set_state(states[1])  # noqa: NPY002
 
 
-def warn_of_exploring_evaluation(callback: Any) -> None:
-    """Warn where SB3's ``EvalCallback`` is among the callbacks of a meta-training."""
+def evaluations(callback: Any) -> Iterator[EvalCallback]:
+    """SB3's ``EvalCallback`` wherever they are among some callbacks."""
     waiting = [callback]
     while waiting:
         found = waiting.pop()
         if isinstance(found, list | tuple):
             waiting.extend(found)
         elif isinstance(found, EvalCallback):
-            warnings.warn(
-                "EvalCallback measures the meta-policy as it explores, with a random task latent: to measure adapted "
-                "agents on held-out tasks use simpl_sb3.AdaptationEvalCallback(env, tasks).",
-                stacklevel=4,
-            )
+            yield found
         elif isinstance(found, CallbackList):
             waiting.extend(found.callbacks)
         elif isinstance(found, EventCallback) and found.callback is not None:
             waiting.append(found.callback)
+
+
+def warn_of_exploring_evaluation(callback: Any) -> None:
+    """Warn where SB3's ``EvalCallback`` is among the callbacks of a meta-training."""
+    for _ in evaluations(callback):
+        warnings.warn(
+            "EvalCallback measures the meta-policy as it explores, with a random task latent: to measure adapted "
+            "agents on held-out tasks use simpl_sb3.AdaptationEvalCallback(env, tasks).",
+            stacklevel=4,
+        )

@@ -86,7 +86,7 @@ class TrainingCheckpointCallback(BaseCallback):
         state = capture(model, {name: np.array(numbers, np.int64) for name, numbers in before.items()})
         self._number += 1
         rows = {f"{name}.{part}": array for name, parts in state.rows.items() for part, array in parts.items()}
-        chunk = {
+        chunk: dict[str, Any] = {
             "file": ROWS.format(self._number),
             "written": {name: parts["written"].tolist() for name, parts in state.rows.items()},
         }

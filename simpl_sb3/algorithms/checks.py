@@ -2,15 +2,15 @@
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import torch as th
 from stable_baselines3.common.callbacks import BaseCallback, ConvertCallback
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
-from stable_baselines3.common.utils import get_device
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize, unwrap_vec_wrapper
 
 from simpl_sb3.errors import EnvironmentSpecError, SettingsError, SkillMismatchError
@@ -20,28 +20,14 @@ from simpl_sb3.skills.base import Skills
 __all__ = [
     "as_callbacks",
     "check_fits",
-    "checked_device",
     "checked_env",
     "checked_folder",
-    "checked_number",
-    "checked_seed",
     "checked_total",
     "find_skills",
     "known_policy",
     "same_skills",
+    "with_successes",
 ]
-
-MAX_SEED = 2**32 - 1
-
-
-def checked_number(name: str, value: Any, at_least: int) -> int:
-    """
-    :raises SettingsError: for anything but a whole number of at least ``at_least``
-    """
-    number = plain_value(value)
-    if isinstance(number, bool) or not isinstance(number, int) or number < at_least:
-        raise SettingsError(f"{name} is {value!r}: expected a whole number of at least {at_least}.")
-    return number
 
 
 def checked_folder(name: str, folder: Any) -> str | None:
@@ -74,29 +60,6 @@ def as_callbacks(callback: Any) -> list[BaseCallback]:
         if not callable(each) and not isinstance(each, BaseCallback):
             raise SettingsError(f"callback is {each!r}: expected a callback of Stable-Baselines3, or a function.")
     return [each if isinstance(each, BaseCallback) else ConvertCallback(each) for each in given]
-
-
-def checked_seed(seed: Any) -> int | None:
-    """
-    :raises SettingsError: for anything but None or a whole number from 0 to 2**32 - 1
-    """
-    seed = plain_value(seed)
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED):
-        raise SettingsError(f"seed is {seed!r}: expected None or a whole number from 0 to {MAX_SEED}.")
-    return seed
-
-
-def checked_device(device: th.device | str) -> th.device:
-    """
-    :raises SettingsError: for a device that torch does not know, or that this machine does not have
-    """
-    try:
-        found = get_device(device)
-        float(th.zeros(1, device=found))  # "meta" has no numbers, "mps" and others may not be there
-    except (RuntimeError, TypeError, NotImplementedError, AssertionError) as error:
-        reason = str(error).split(" device type at start")[0].splitlines()[0]
-        raise SettingsError(f"device is {device!r}: expected auto, cpu, cuda or cuda:N ({reason}).") from None
-    return found
 
 
 def checked_env(env: Any) -> GymEnv:
@@ -186,3 +149,20 @@ def check_fits(
         raise SkillMismatchError(
             "The environment decodes other skills than those that the model was trained on: give it model.skills."
         )
+
+
+def with_successes(infos: Sequence[dict[str, Any]], dones: np.ndarray | None, succeeded: np.ndarray) -> list[Any]:
+    """
+    Infos of which those that end an episode say whether any of its skills was a success.
+
+    :param infos: of all environments after a skill
+    :param dones: whether an episode ended, (n_envs,), or None for nowhere
+    :param succeeded: whether the episode that runs has succeeded so far, (n_envs,) bool; kept up to date
+    """
+    told = list(infos)
+    for i, info in enumerate(infos):
+        succeeded[i] |= bool(info.get("is_success", False))
+        if dones is not None and dones[i]:
+            told[i] = info | ({"is_success": bool(succeeded[i])} if "is_success" in info else {})
+            succeeded[i] = False
+    return told

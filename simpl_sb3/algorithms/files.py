@@ -70,13 +70,14 @@ def save(model: "SkillAlgorithm", path: Any, state: TrainingState | None = None)
         "episode_num": model._episode_num,
         **model._extra_state(),
     }
-    for name, parameter in [*model.policy.state_dict().items(), *_tensors_in(model.learner.state_dict(), "learner")]:
+    weights = policy_weights(model)
+    for name, parameter in [*weights.items(), *_tensors_in(model.learner.state_dict(), "learner")]:
         if parameter.is_floating_point() and not bool(th.isfinite(parameter).all()):
             raise SettingsError(f"The numbers {name} are NaN or infinite: the learning diverged, nothing was saved.")
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("data", json.dumps(data, indent=1))
-        archive.writestr("policy.pth", _tensor_bytes(model.policy.state_dict()))
+        archive.writestr("policy.pth", _tensor_bytes(weights))
         archive.writestr("learner.pth", _tensor_bytes(model.learner.state_dict()))
         archive.writestr("_stable_baselines3_version", stable_baselines3.__version__)
         if state is not None:
@@ -88,6 +89,11 @@ def save(model: "SkillAlgorithm", path: Any, state: TrainingState | None = None)
         path.write(content.getvalue())
         return
     write_atomically(with_ending(path, ".zip"), content.getvalue())
+
+
+def policy_weights(model: "SkillAlgorithm") -> dict[str, th.Tensor]:
+    """The policy's tensors by name, also of one that ``torch.compile`` wraps."""
+    return {name.replace("_orig_mod.", ""): tensor for name, tensor in model.policy.state_dict().items()}
 
 
 def _tensors_in(state: Any, name: str) -> Iterator[tuple[str, th.Tensor]]:
@@ -278,7 +284,7 @@ def _read(path: Any, cls: type["SkillAlgorithm"], device: str) -> tuple[dict[str
     except Exception as error:  # noqa: BLE001 - as in load
         reason = str(error).split("Re-running")[0].splitlines()  # torch advises to run what the file holds
         raise ModelFileError(
-            f"{path} is not a saved {kind}: {type(error).__name__}: {reason[0] if reason else ''}"
+            f"{path} is not a saved {kind}: {type(error).__name__}: {reason[0] if reason else ''}{_skills_hint(path)}"
         ) from None
     if given != kind:
         raise ModelFileError(f"{path} holds a {given}: expected a {kind}.")
@@ -289,6 +295,12 @@ def _read(path: Any, cls: type["SkillAlgorithm"], device: str) -> tuple[dict[str
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise ModelFileError(f"{path} is not a saved {kind}: {error!r}") from None
     return data, state
+
+
+def _skills_hint(path: Any) -> str:
+    """What to do with skills that were given in place of a model."""
+    named = isinstance(path, str | os.PathLike) and Path(path).suffix == ".safetensors"
+    return " This is a file of skills: SkillModel.load, or --method spirl, starts from it." if named else ""
 
 
 def _member(archive: zipfile.ZipFile, name: str, at_most: int | None = None) -> bytes:
@@ -341,6 +353,8 @@ def _find_class(cls: type["SkillAlgorithm"], name: Any, path: Any) -> type:
     for candidate in candidates:
         candidates.extend(candidate.__subclasses__())
     known = {_class_name(candidate): candidate for candidate in candidates}
+    if not isinstance(name, str | None):
+        raise ModelFileError(f"{path} names the policy class {name!r}: expected a text.")
     if name is None or name == _class_name(cls.base_policy_class):
         return cls.base_policy_class
     if name not in known:

@@ -24,7 +24,7 @@ from torch import nn
 from simpl_sb3 import functional
 from simpl_sb3.algorithms.networks import EnsembleMLP
 from simpl_sb3.algorithms.task_encoders import make_task_encoder
-from simpl_sb3.errors import SettingsError
+from simpl_sb3.errors import DivergenceError, SettingsError
 from simpl_sb3.experience.buffer import TaskBatch
 from simpl_sb3.numerics import matmul_precision
 from simpl_sb3.skills.base import Skills
@@ -150,6 +150,7 @@ class SkillActorCritic(BasePolicy):
         :param deterministic: the mean instead of a sample
         :param bare: where the skill prior acts instead, as many as observations; None for nowhere
         :return: skills, as many as observations, (..., Z)
+        :raises DivergenceError: where they are NaN
         """
         shape = (self.n_agents, -1, observations.shape[-1])
         given = th.as_tensor(observations, dtype=th.float32, device=self.device).view(shape)
@@ -159,7 +160,13 @@ class SkillActorCritic(BasePolicy):
             where = bare.to(self.device).view(self.n_agents, -1, 1)
             mean, std = th.where(where, prior_mean, mean), th.where(where, prior_std, std)
         z = mean if deterministic else mean + std * th.randn_like(std)
-        return np.asarray(z.clamp(-self.skill_bound, self.skill_bound).flatten(0, 1).cpu().numpy())
+        skills = np.asarray(z.clamp(-self.skill_bound, self.skill_bound).flatten(0, 1).cpu().numpy())
+        if np.isnan(skills).any():
+            raise DivergenceError(
+                "The policy's skills are NaN: the learning diverged. Go on from an earlier checkpoint, with a smaller "
+                "learning_rate or smaller rewards."
+            )
+        return skills
 
     def _checked(self, observation: Any) -> tuple[np.ndarray, bool]:
         """

@@ -11,6 +11,7 @@ Each group has its own KL budgets, of the policy to the skill prior and of q(e |
 finds the multipliers that keep them. The task encoder learns from the critics' loss alone.
 """
 
+import warnings
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
@@ -61,6 +62,7 @@ class SkillPriorPEARL(SkillAlgorithm):
         self.train_tasks: tuple[Any, ...] = ()
         self.task_names: tuple[str, ...] = ()
         self.num_env_steps = self.num_meta_iterations = 0
+        self._warned = False  # of what predict does
         super().__init__(*args, **kwargs)
 
     def _setup_model(self) -> None:
@@ -272,6 +274,17 @@ class SkillPriorPEARL(SkillAlgorithm):
         return few, self._contexts(tasks[n_prior:])
 
     # ------------------------------------------------------------ using the meta-policy
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """As in SB3, of the policy as it explores: with a random task latent. Warns of it once."""
+        if not self._warned:
+            self._warned = True
+            warnings.warn(
+                "SkillPriorPEARL.predict explores, with a random task latent: to see what an agent reaches on a task, "
+                "ask the agent that adapt(env, task) returns, or AdaptationEvalCallback.",
+                stacklevel=2,
+            )
+        return super().predict(*args, **kwargs)
 
     def infer_task_latent(self, context: th.Tensor) -> Gaussian:
         """

@@ -15,6 +15,7 @@ from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.algorithms.base import SkillAlgorithm
+from simpl_sb3.algorithms.callbacks import evaluations
 from simpl_sb3.algorithms.checks import find_skills
 from simpl_sb3.algorithms.policies import SkillPriorPolicy
 from simpl_sb3.algorithms.settings import INITIAL_MULTIPLIER, PolicySettings, SkillPriorSACSettings
@@ -92,6 +93,8 @@ class SkillPriorSAC(SkillAlgorithm):
         :param total_timesteps: skills (not env steps) to collect
         :param log_interval: episodes between two prints of the metrics
         """
+        for evaluation in evaluations(callback):
+            self._prepare_env(evaluation.eval_env)
         if reset_num_timesteps or self._last_obs is None:  # SB3 then resets the environments
             self.replay_buffer.end_episodes()
         return self._learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)

@@ -34,11 +34,22 @@ def find_tasks(env: VecEnv, expected: Sequence[str] = ()) -> tuple[Any, ...]:
             "this one has no tasks."
         )
     check_tasks(tasks)
+    if not _takes_tasks(env):
+        raise EnvironmentSpecError(
+            "The environment has train_tasks, and no set_task(task) that would give it one of them: expected both."
+        )
     if expected and tuple(task.name for task in tasks) != tuple(expected):
         raise EnvironmentSpecError(
             f"The model was trained on the tasks {', '.join(expected)}; the environment has others."
         )
     return tasks
+
+
+def _takes_tasks(env: VecEnv) -> bool:
+    try:
+        return env.has_attr("set_task")
+    except TypeError:  # a native vector environment calls what it is asked for
+        return True
 
 
 def check_tasks(tasks: Sequence[Any]) -> None:

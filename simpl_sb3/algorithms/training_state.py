@@ -117,7 +117,7 @@ def capture(model: "SkillAlgorithm", written: Mapping[str, np.ndarray] | None = 
     buffers = model._buffers()
     arrays |= {f"newest_ends.{name}": buffer.newest_ends for name, buffer in buffers.items()}
     if holds_episodes(model.env) and model._last_obs is not None:
-        arrays["last_obs"] = np.array(model._last_obs)
+        arrays |= {"last_obs": np.array(model._last_obs), "succeeded": model._succeeded.copy()}
     own = getattr(model, "rng", None)
     state = {
         "generators": data,
@@ -158,7 +158,7 @@ def resume(model: "SkillAlgorithm", state: TrainingState) -> None:
         if data["model_generator"] is not None:
             model.rng.bit_generator.state = data["model_generator"]
         if "last_obs" in arrays:
-            model._last_obs = arrays["last_obs"].copy()
+            model._last_obs, model._succeeded = arrays["last_obs"].copy(), arrays["succeeded"].copy()
         model._updates_left = int(data["updates_left"])
         for store, kept in ((model._losses, data["losses"]), (model._results, data["results"])):
             store.clear()

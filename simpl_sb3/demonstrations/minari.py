@@ -97,7 +97,10 @@ def open_minari(dataset_id: str, root: str | Path | None = None) -> MinariDatase
     if not path.exists():
         known = "" if root is not None else ", ".join(sorted(minari.list_local_datasets())) or "none"
         here = f"; here are: {known}" if known else ""
-        raise DatasetError(f"no Minari dataset {dataset_id!r} on this machine (at {path}){here}")
+        raise DatasetError(
+            f"no Minari dataset {dataset_id!r} on this machine (at {path}){here}. simpl-sb3 collect makes that of a "
+            "domain; minari download fetches published ones"
+        )
     try:
         metadata = MinariStorage.read_raw_metadata(path)
         if "observation_space" not in metadata or "action_space" not in metadata:
@@ -164,12 +167,23 @@ def _read_arrays(dataset: MinariDataset, key: str | None) -> Iterator[tuple[np.n
                 for index in dataset.episode_indices:
                     group = file[f"episode_{index}"]
                     observations = group["observations"] if key is None else group["observations"][key]
-                    yield observations[()], group["actions"][()]
+                    actions = _read_numbers(dataset.id, index, group["actions"])
+                    yield _read_numbers(dataset.id, index, observations), actions
             return
         for episode in dataset.iterate_episodes():
             yield episode.observations if key is None else episode.observations[key], episode.actions
     except (KeyError, OSError) as error:
         raise DatasetError(f"{dataset.id}: its data cannot be read: {error}") from error
+
+
+def _read_numbers(dataset_id: str, index: int, data: Any) -> np.ndarray:
+    """
+    :raises DatasetError: for a group in place of an array, or anything but real numbers
+    """
+    if not isinstance(data, h5py.Dataset) or data.dtype.kind not in "fiu":
+        what = f"numbers of type {data.dtype}" if isinstance(data, h5py.Dataset) else "a group"
+        raise DatasetError(f"{dataset_id}, episode {index}: {data.name} is {what}, expected an array of real numbers")
+    return np.asarray(data[()])
 
 
 def read_settings(dataset_id: str, root: str | Path | None = None) -> dict[str, Any]:
@@ -208,7 +222,7 @@ def check_dataset_id_is_free(dataset_id: str, overwrite: bool = False, root: str
         raise DatasetError(f"dataset id is {dataset_id!r}, expected (namespace/)name-v(number)") from None
     path = _dataset_path(dataset_id, root)
     if path.exists() and not overwrite:
-        raise DatasetError(f"dataset {dataset_id} exists at {path}; choose another id or ask to overwrite it")
+        raise DatasetError(f"dataset {dataset_id} exists at {path}; choose another id, or overwrite=True (--overwrite)")
     return path
 
 
@@ -260,6 +274,8 @@ def write_minari(
     metadata |= {"author": {author}} if author else {}
     metadata |= {OBSERVATION_KEY: key} if key is not None else {}
     metadata[SETTINGS_KEY] = json.dumps(dict(settings or {}))
+    if (spec := _env_spec((settings or {}).get(ENV_SETTING))) is not None:
+        metadata["env_spec"] = spec
     shown = progress(episodes, total=n_episodes, unit="episode", shown=progress_bar)
     try:
         with replace_folder(path, overwrite=overwrite, root=_dataset_path("", root)) as folder:
@@ -279,6 +295,15 @@ def write_minari(
         ) from None
     _register_namespace(dataset_id, root)
     return path
+
+
+def _env_spec(env_id: Any) -> str | None:
+    """
+    For Minari's ``recover_environment`` (nothing is read of it here but the id); None for an id that is not registered,
+    or for an environment that is made by a function, which no text can hold.
+    """
+    spec = gym.registry.get(str(env_id))
+    return None if spec is None or callable(spec.entry_point) else spec.to_json()
 
 
 def _written_space(dataset_id: str, space: gym.Space[Any], key: str | None) -> tuple[gym.spaces.Box, str | None]:

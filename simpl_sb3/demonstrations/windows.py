@@ -10,6 +10,7 @@ Demonstrations in memory: one :class:`Episode`, and many as flat arrays from whi
 Episode i's observations begin at ``offsets[i] + i``.
 """
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ __all__ = ["DemonstrationDataset", "Episode", "WindowBatch", "check_actions", "c
 
 LARGEST_NUMBER = 1e30  # squares of larger ones leave float32
 LARGEST_ACTION = 2.0  # with the action space mapped to [-1, 1]
+BEYOND_SHARE = 0.01  # of actions outside of it that noise may explain
 
 
 @dataclass(frozen=True, eq=False)
@@ -294,4 +296,11 @@ def check_actions(dataset_id: str, actions: np.ndarray, space: gym.spaces.Box) -
         raise DatasetError(
             f"{dataset_id}: action {index} is {actions[step, index]:g} at step {step}, far outside the action space "
             f"{space}; expected the actions that the environment took"
+        )
+    beyond = (np.abs(actions - centre) > 1.01 * scale).any(axis=1)
+    if beyond.any() and beyond.mean() > BEYOND_SHARE:
+        warnings.warn(
+            f"{dataset_id}: {beyond.mean():.0%} of the actions lie outside the action space {space}. Skills learn them "
+            "as they are, and what they decode is clipped: expected the actions that the environment took.",
+            stacklevel=3,
         )

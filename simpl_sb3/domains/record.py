@@ -167,6 +167,8 @@ class Domain:
         :raises SettingsError: for anything else, naming the text and what is allowed
         """
         sets = self.sets
+        if not text.strip():
+            raise SettingsError(f"Tasks are {text!r}: expected one of {', '.join(sets)}, or {self.task_text}.")
         if text in sets:
             return tuple(sets[text])
         if text.startswith("random:") or text == "random":

@@ -10,6 +10,7 @@ import torch as th
 
 from simpl_sb3.errors import ModelFileError, SettingsError
 from simpl_sb3.functional import n_step_return
+from simpl_sb3.skills.checks import checked_rewards
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class SkillEpisode:
         """
         if self.env_observations is None or len(self) == 0:
             return None
-        rewards, terminated = task.rewards(self.env_observations)
+        rewards, terminated = checked_rewards(task, self.env_observations)
         n_env_steps = int(np.argmax(terminated)) + 1 if terminated.any() else len(terminated)
         counted = rewards[:n_env_steps]  # what stands after the end has no meaning
         if not np.any(counted > 0) and np.ptp(counted) == 0:

@@ -14,6 +14,7 @@ from simpl_sb3.experience.buffer import ROW_FIELDS, SkillEpisode
 from simpl_sb3.threads import small_products
 
 MAX_EPISODE_ENV_STEPS = 100_000
+LONG_EPISODE_ENV_STEPS = 10_000
 NO_SUCCESS = (
     "The environment's infos hold neither 'is_success' nor 'success': success counts as 0, only the return says how "
     "well agents do."
@@ -148,6 +149,12 @@ class EpisodeCollector:
             raise EnvironmentSpecError(
                 f"Environment {int(self._env_steps.argmax())} has not ended its episode after {longest} env steps: "
                 "expected an end; wrap it in gymnasium.wrappers.TimeLimit(env, max_episode_steps)."
+            )
+        if longest - int(steps.max()) < LONG_EPISODE_ENV_STEPS <= longest:
+            warnings.warn(
+                f"Environment {int(self._env_steps.argmax())} has not ended its episode after {longest} env steps. "
+                "Where it never does, wrap it in gymnasium.wrappers.TimeLimit(env, max_episode_steps).",
+                stacklevel=2,
             )
         finished = [self._finish(int(i)) for i in indices if dones[i]]
         self.observations[indices] = np.asarray(observations)[indices]

@@ -12,9 +12,10 @@ from simpl_sb3.domains import Domain, find_domain
 from simpl_sb3.errors import ResultsError, SettingsError
 from simpl_sb3.experiments.recorder import Adapted, RowKeeper
 from simpl_sb3.experiments.run_folder import RESULT_SUFFIXES, new_results
-from simpl_sb3.experiments.running import probe_env, used, used_device
+from simpl_sb3.experiments.running import probe_env, used
 from simpl_sb3.experiments.stage import RunOptions, Stage
 from simpl_sb3.methods import Adapter, find_method
+from simpl_sb3.numerics import checked_device
 from simpl_sb3.results.row import check_text
 from simpl_sb3.results.rows import write_results
 from simpl_sb3.skills.vec_env import make_skill_vec_env
@@ -82,7 +83,7 @@ def adapt(stage: Stage, options: RunOptions) -> list[Adapted]:
     method, domain = find_method(settings["method"]), find_domain(settings["domain"])
     output = new_results(Path(stage.output), options.overwrite)
     check_texts(settings["variant"])
-    device = used_device(options.device)
+    device = str(checked_device(options.device))
     n_agents, seed = settings["agents_per_task"], settings["seed"]
     tasks = [task for task in domain.tasks(settings["tasks"]) for _ in range(n_agents)]
     seeds = [seed + k for k in range(n_agents)] * (len(tasks) // n_agents)

@@ -35,7 +35,7 @@ __all__ = [
     "parse_pairs",
 ]
 
-FRAME = str.maketrans("│╭╰╮╯─|+", " " * 8)
+FRAME = str.maketrans("│╭╰╮╯─|", " " * 7)
 """What tyro draws its boxes with, with and without Unicode."""
 Pairs = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE"), tyro.conf.UseAppendAction]
 

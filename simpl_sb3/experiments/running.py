@@ -9,7 +9,6 @@ import gymnasium as gym
 import torch as th
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
-from stable_baselines3.common.utils import get_device
 
 from simpl_sb3.demonstrations.minari import load_minari, open_minari, read_settings, write_minari
 from simpl_sb3.domains import Domain, find_domain, refuse_unconverted
@@ -17,6 +16,7 @@ from simpl_sb3.errors import SettingsError
 from simpl_sb3.experiments.run_folder import RunFolder
 from simpl_sb3.experiments.stage import RunOptions, Stage, json_value
 from simpl_sb3.methods import ARTEFACTS, find_method
+from simpl_sb3.numerics import checked_device
 from simpl_sb3.skills.extractor import SkillExtractor
 from simpl_sb3.skills.vec_env import make_skill_vec_env
 
@@ -24,21 +24,6 @@ __all__ = ["collect", "extract", "meta_train"]
 
 
 # ------------------------------------------------------------ what stages share
-
-
-def used_device(device: str) -> str:
-    """
-    The device that a name stands for.
-
-    :raises SettingsError: for one that torch does not know here
-    """
-    try:
-        found = get_device(device)
-        th.zeros(1, device=found)
-        return str(found)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise SettingsError(f"No device {device!r}: expected auto, cpu, cuda or cuda:N ({reason}).") from None
 
 
 def used(stage: Stage, device: str, more: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,7 +100,7 @@ def extract(stage: Stage, options: RunOptions) -> Path:
     """
     settings, dataset_id = stage.settings, stage.inputs["dataset"]
     run = RunFolder(Path(stage.output), ARTEFACTS["skills"], options.overwrite)
-    device, root = used_device(options.device), minari_root(stage, "datasets")
+    device, root = str(checked_device(options.device)), minari_root(stage, "datasets")
     opened = open_minari(dataset_id, root)
     refuse_unconverted(opened, f"simpl-sb3 convert {dataset_id}")
     recorded = read_settings(dataset_id, root)
@@ -238,7 +223,7 @@ def meta_train(stage: Stage, options: RunOptions) -> Path:
     settings, started = stage.settings, time.perf_counter()
     method, domain = find_method(settings["method"]), find_domain(settings["domain"])
     run = RunFolder(Path(stage.output), ARTEFACTS["meta-model"], options.overwrite)
-    device = used_device(options.device)
+    device = str(checked_device(options.device))
     tasks = domain.tasks(settings["train_tasks"])
     n_envs = settings["n_envs"] or 2 * len(tasks)
     model: Any = method.make_model(

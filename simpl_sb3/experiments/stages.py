@@ -189,7 +189,7 @@ def meta_train_stage(
     """
     chosen, domain, preset = find_method(method), experiment.domain, experiment.preset
     record = chosen.train_settings_class().of({**preset.section(chosen.train_section), **settings})
-    tasks = train_tasks or preset.train_tasks or domain.train_tasks
+    tasks = next(text for text in (train_tasks, preset.train_tasks, domain.train_tasks) if text is not None)
     domain.tasks(tasks)
     if minutes is not None and not 0 < minutes < 1e6:
         raise SettingsError(f"minutes is {minutes}: expected a number above 0.")
@@ -238,7 +238,7 @@ def adapt_stage(
     asked = {**preset.section(chosen.preset_section), **settings}
     resolved = chosen.settings_class().of(asked).as_dict()
     follows = [name for name in (*chosen.follows_model, *chosen.unused) if name in resolved and name not in asked]
-    text = tasks or preset.test_tasks or domain.test_tasks
+    text = next(text for text in (tasks, preset.test_tasks, domain.test_tasks) if text is not None)
     domain.tasks(text)
     return Stage(
         "adapt",
@@ -265,7 +265,9 @@ def _source(method: Method, needs: str, source: PathLike | None) -> dict[str, st
             raise SettingsError(f"Method {method.name} starts from nothing: expected no file, not {source}.")
         return {}
     if source is None:
-        raise SettingsError(f"Method {method.name} starts from {needs}: expected its file or id.")
+        raise SettingsError(
+            f"Method {method.name} starts from {needs}: expected its file or id (--from, of meta-train --skills)."
+        )
     return {"source": str(source)}
 
 

@@ -57,7 +57,9 @@ def make_report(
     """
     output = Path(output)
     if output.exists() and not overwrite:
-        raise SettingsError(f"{output} exists; expected a new folder, or overwrite=True to replace the report in it")
+        raise SettingsError(
+            f"{output} exists; expected a new folder, or overwrite=True (--overwrite) for the report in it"
+        )
     if output.exists() and not ((output / "index.html").is_file() and (output / "table.md").is_file()):
         raise SettingsError(f"{output} holds no report; expected a new folder, or one with a report to replace")
     known = facts or {}

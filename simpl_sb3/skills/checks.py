@@ -9,11 +9,12 @@ from gymnasium import spaces
 from simpl_sb3.demonstrations.windows import LARGEST_NUMBER
 from simpl_sb3.errors import EnvironmentSpecError
 
-__all__ = ["check_numbers", "checked_reset", "checked_step", "success_of", "successes_of"]
+__all__ = ["check_numbers", "checked_reset", "checked_rewards", "checked_step", "success_of", "successes_of"]
 
 SUCCESS = ("is_success", "success")
 """Keys of an info that tell a success: SB3's, and Gymnasium-Robotics' older one."""
 
+LARGEST_REWARD = 1e8  # the square of a loss's gradient on a larger one can leave float32
 _SAFE_SQUARES = 1e36  # inside float32
 
 
@@ -62,6 +63,26 @@ def checked_step(result: Any, space: spaces.Space[Any], place: str) -> tuple[Any
     return observation, reward, bool(terminated), bool(truncated), info
 
 
+def checked_rewards(task: Any, observations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """
+    A task's rewards and ends of a trajectory, each (L,).
+
+    :raises EnvironmentSpecError: where it gives something else
+    """
+    found = task.rewards(observations)
+    try:
+        rewards, terminated = (np.asarray(part) for part in found)
+        if rewards.shape == terminated.shape == (len(observations),):
+            return rewards, terminated.astype(bool)
+    except (TypeError, ValueError):
+        pass
+    given = [np.shape(part) for part in found] if isinstance(found, tuple | list) else repr(found)
+    raise EnvironmentSpecError(
+        f"Task {getattr(task, 'name', task)}: rewards(observations) gave {given}; expected (rewards, terminated), each "
+        f"({len(observations)},), one number per observation."
+    )
+
+
 def check_numbers(observations: np.ndarray, rewards: np.ndarray, env_steps: np.ndarray, tasks: Any = None) -> None:
     """
     Refuse NaN, infinite and absurdly large numbers: one of them would turn every weight into NaN.
@@ -75,10 +96,12 @@ def check_numbers(observations: np.ndarray, rewards: np.ndarray, env_steps: np.n
     flat = observations.reshape(-1)
     with np.errstate(over="ignore", invalid="ignore"):
         # the sum of squares is the fastest test of all numbers at once; a comparison with NaN is False
-        if np.dot(flat, flat) <= _SAFE_SQUARES and np.dot(rewards, rewards) <= _SAFE_SQUARES:
+        if np.dot(flat, flat) <= _SAFE_SQUARES and np.dot(rewards, rewards) <= LARGEST_REWARD**2:
             return
     rows = np.column_stack([observations.reshape(len(observations), -1), rewards])
-    bad = ~(np.abs(rows) <= LARGEST_NUMBER)
+    limits = np.full(rows.shape[1], LARGEST_NUMBER)
+    limits[-1] = LARGEST_REWARD
+    bad = ~(np.abs(rows) <= limits)
     if not bad.any():
         return
     env, column = (int(index) for index in np.argwhere(bad)[0])
@@ -86,7 +109,7 @@ def check_numbers(observations: np.ndarray, rewards: np.ndarray, env_steps: np.n
     task = "" if tasks is None else f" of task {tasks[env]}"
     raise EnvironmentSpecError(
         f"Environment {env}: {name} is {rows[env, column]} after {int(env_steps[env])} env steps{task}; expected a "
-        f"number between -{LARGEST_NUMBER:g} and {LARGEST_NUMBER:g}."
+        f"number between -{limits[column]:g} and {limits[column]:g}."
     )
 
 

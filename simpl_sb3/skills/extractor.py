@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch as th
 from stable_baselines3.common.logger import HumanOutputFormat, Logger, configure
-from stable_baselines3.common.utils import get_device
 
 from simpl_sb3.bars import progress
 from simpl_sb3.demonstrations.windows import DemonstrationDataset, WindowBatch
 from simpl_sb3.errors import ModelFileError, SettingsError, SkillMismatchError
 from simpl_sb3.files import write_atomically
 from simpl_sb3.functional import behaviour_cloning_loss, prior_fit_loss, skill_loss, standard_gaussian_kl
-from simpl_sb3.settings import plain_value, takes, unknown_names
+from simpl_sb3.numerics import checked_device
+from simpl_sb3.settings import checked_number, checked_seed, takes, unknown_names
 from simpl_sb3.skills.model import SkillModel, SkillOutputs
 from simpl_sb3.skills.settings import ExtractionSettings, SkillModelSettings
 from simpl_sb3.skills.tensor_files import check_optimizer_state, check_tensors, content_hash
@@ -79,8 +79,9 @@ class SkillExtractor:
         **settings: Any,
     ) -> None:
         sizes, self.extraction = _sorted_settings(model, settings)
-        self.device = get_device(device)
-        self.seed = _checked_seed(seed)
+        self.device = checked_device(device)
+        drawn = int(np.random.SeedSequence().generate_state(1)[0])
+        self.seed = drawn if seed is None else int(checked_seed(seed) or 0)
         self.folder = None if folder is None else Path(folder)
         self.verbose = verbose
         self.n_updates = 0
@@ -155,10 +156,10 @@ class SkillExtractor:
         """
         if checkpoint_interval is not None and self.folder is None:
             raise SettingsError("checkpoint_interval is given, but no folder to write checkpoints to")
-        if min(log_interval, checkpoint_interval or 1) < 1:
-            raise SettingsError(
-                f"log_interval is {log_interval} and checkpoint_interval {checkpoint_interval}: expected at least 1."
-            )
+        total_updates = checked_number("total_updates", total_updates, 0)
+        log_interval = checked_number("log_interval", log_interval, 1)
+        if checkpoint_interval is not None:
+            checkpoint_interval = checked_number("checkpoint_interval", checkpoint_interval, 1)
         logger = self._make_logger()
         self.model.unfreeze()
         sums = th.zeros(len(SkillLosses._fields), device=self.device)
@@ -347,15 +348,6 @@ def _sorted_settings(
     if not isinstance(model, SkillModel | SkillModelSettings):
         raise SettingsError(f"model is {model!r}: expected a SkillModel, SkillModelSettings or None.")
     return model.sizes if isinstance(model, SkillModel) else model, extraction
-
-
-def _checked_seed(seed: Any) -> int:
-    if seed is None:
-        return int(np.random.SeedSequence().generate_state(1)[0])
-    seed = plain_value(seed)
-    if type(seed) is not int or not 0 <= seed < 2**32:
-        raise SettingsError(f"seed is {seed!r}: expected a whole number from 0 to 2^32 - 1, or None.")
-    return seed
 
 
 def _check_model_fits(model: SkillModel, dataset: DemonstrationDataset) -> None:

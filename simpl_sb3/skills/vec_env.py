@@ -303,6 +303,21 @@ def _registered_id(env_id: str) -> str:
         raise EnvironmentSpecError(f"no environment {env_id!r}: {error}") from error
 
 
+def _native_envs(env_id: str, n_envs: int, env_kwargs: Mapping[str, Any]) -> Any:
+    """The environment's own vector form, where it has one that holds ended environments; None otherwise."""
+    if gym.spec(env_id).vector_entry_point is None:
+        return None
+    how: dict[str, Any] = {"vectorization_mode": "vector_entry_point", "autoreset_mode": AutoresetMode.DISABLED}
+    try:
+        envs: Any = gym.make_vec(env_id, n_envs, **how, **env_kwargs)
+    except TypeError:  # it takes no autoreset_mode; of wrong arguments the plain environment tells
+        return None
+    if envs.metadata.get("autoreset_mode") == AutoresetMode.DISABLED and hasattr(envs, "set_active"):
+        return envs
+    envs.close()
+    return None
+
+
 def make_skill_vec_env(
     env_id: str | Callable[..., gym.Env],
     skills: Skills | str | Path,
@@ -335,15 +350,12 @@ def make_skill_vec_env(
     envs: Any
     if isinstance(env_id, str):
         env_id = _registered_id(env_id)
-    if isinstance(env_id, str) and gym.spec(env_id).vector_entry_point is not None:
-        envs = gym.make_vec(
-            env_id,
-            n_envs,
-            vectorization_mode="vector_entry_point",
-            autoreset_mode=AutoresetMode.DISABLED,
-            **env_kwargs,
-        )
-    else:
+    elif not callable(env_id):
+        raise EnvironmentSpecError(f"env_id is {env_id!r}: expected a registered id, or a constructor.")
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0):
+        raise SettingsError(f"seed is {seed!r}: expected None or a whole number of at least 0.")
+    envs = _native_envs(env_id, n_envs, env_kwargs) if isinstance(env_id, str) else None
+    if envs is None:
 
         def make() -> gym.Env:
             return gym.make(env_id, **env_kwargs) if isinstance(env_id, str) else env_id(**env_kwargs)

@@ -70,6 +70,19 @@ class SkillActionWrapper(gym.Wrapper[np.ndarray, np.ndarray, Any, np.ndarray], g
         self._observation: np.ndarray | None = None
         self._env_steps = 0
 
+    @property
+    def task(self) -> Any:
+        """The environment's task, where it has one; assigning another is :meth:`set_task`."""
+        return self.env.get_wrapper_attr("task")
+
+    @task.setter
+    def task(self, task: Any) -> None:
+        self.set_task(task)
+
+    def set_task(self, task: Any) -> None:
+        """Give the environment a task, which stays until changed; Gymnasium's own wrappers do not pass this on."""
+        self.env.get_wrapper_attr("set_task")(task)
+
     def _read(self, observation: Any) -> np.ndarray:
         self._observation = np.array(observation if self._key is None else observation[self._key])
         return self._observation  # a copy: some environments change one array in place

@@ -18,7 +18,7 @@ from stable_baselines3 import PPO
 from simpl_sb3.algorithms import files
 from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
-from simpl_sb3.errors import EnvironmentSpecError, ModelFileError, SettingsError, SimplError
+from simpl_sb3.errors import DivergenceError, EnvironmentSpecError, ModelFileError, SettingsError, SimplError
 from simpl_sb3.skills.wrapper import SkillActionWrapper
 
 
@@ -341,3 +341,38 @@ def test_tasks_of_another_environment_are_refused_when_loading(saved: dict[Kind,
 def test_counting_environments_have_no_tasks_for_meta_training() -> None:
     with pytest.raises(EnvironmentSpecError, match="no tasks"):
         make(SkillPriorPEARL, SkillActionWrapper(CountingEnv(), tiny_skills()))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")
+@both
+def test_a_compiled_policy_is_saved_as_the_policy_that_it_is(kind: Kind, tmp_path: Path) -> None:
+    model = make(kind)
+    expected = {name: tensor.clone() for name, tensor in model.policy.state_dict().items()}
+    model.policy = th.compile(model.policy)  # nothing is compiled before it is called
+    assert any(name.startswith("_orig_mod.") for name in model.policy.state_dict())
+    model.save(tmp_path / "compiled")
+    again = kind.load(tmp_path / "compiled", device="cpu")
+    assert all(th.equal(tensor, expected[name]) for name, tensor in again.policy.state_dict().items())
+
+
+@pytest.mark.parametrize("name", [[], {}, [[1]], 3])
+def test_a_policy_class_that_is_no_text(name: Any, tmp_path: Path) -> None:
+    make(SkillPriorSAC).save(tmp_path / "model")
+    broken = rewrite_data(tmp_path / "model.zip", tmp_path / "broken.zip", policy_class=name)
+    with pytest.raises(ModelFileError, match=r"names the policy class .*expected a text"):
+        SkillPriorSAC.load(broken)
+
+
+def test_skills_in_place_of_a_model_are_told(tmp_path: Path) -> None:
+    tiny_skills().save(tmp_path / "skills.safetensors")
+    with pytest.raises(ModelFileError, match=r"This is a file of skills: SkillModel\.load, or --method spirl"):
+        SkillPriorPEARL.load(tmp_path / "skills.safetensors")
+
+
+def test_diverged_numbers_are_not_the_environments_fault() -> None:
+    model = make(SkillPriorSAC)
+    with th.no_grad():
+        for parameter in model.policy.actor.parameters():
+            parameter.fill_(float("nan"))
+    with pytest.raises(DivergenceError, match=r"The policy's skills are NaN: the learning diverged"):
+        model.learn(4)

@@ -180,6 +180,26 @@ def test_metrics() -> None:
     assert all(np.isfinite(value) for row in rows for value in row.values())
 
 
+class EarlySuccess(CountingEnv):
+    """A success in the first skill of two, and none in the last."""
+
+    def step(self, action: np.ndarray) -> Any:
+        *rest, info = super().step(action)
+        return *rest, {**info, "is_success": self.state[0] == 2}
+
+
+@pytest.mark.parametrize("vector", [False, True])
+def test_an_episode_succeeds_if_any_of_its_skills_did(vector: bool) -> None:
+    def make_env() -> EarlySuccess:
+        return EarlySuccess(truncate_at=8)
+
+    env = SkillVecEnv([make_env] * 2, tiny_skills()) if vector else SkillActionWrapper(make_env(), tiny_skills())
+    model = make(env).learn(12)
+    assert model.ep_success_buffer is not None
+    assert list(model.ep_success_buffer) == [True] * len(model.ep_success_buffer)
+    assert len(model.ep_success_buffer) >= 4
+
+
 def test_callbacks_of_sb3(tmp_path: Path) -> None:
     env = SkillVecEnv(line_envs(2), tiny_skills())
     callbacks = [

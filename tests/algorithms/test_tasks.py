@@ -18,14 +18,19 @@ class Goal:
 class Asked:
     """A vec env that answers with some tasks, or with an exception."""
 
-    def __init__(self, answer: Any) -> None:
-        self.answer = answer
+    def __init__(self, answer: Any, takes: bool | None = True) -> None:
+        self.answer, self.takes = answer, takes
 
     def get_attr(self, name: str) -> list[Any]:
         assert name == "train_tasks"
         if isinstance(self.answer, Exception):
             raise self.answer
         return [self.answer, ()]
+
+    def has_attr(self, name: str) -> bool:
+        if self.takes is None:
+            raise TypeError("called without a task")
+        return self.takes
 
 
 def ask(answer: Any, expected: tuple[str, ...] = ()) -> tuple[Any, ...]:
@@ -36,6 +41,12 @@ def test_tasks_are_those_of_the_first_environment() -> None:
     tasks = (Goal("a"), Goal("b"))
     assert ask(list(tasks)) == tasks
     assert ask(tasks, ("a", "b")) == tasks
+
+
+def test_tasks_that_no_method_takes() -> None:
+    with pytest.raises(EnvironmentSpecError, match=r"train_tasks, and no set_task\(task\)"):
+        find_tasks(cast(VecEnv, Asked((Goal("a"),), takes=False)))
+    assert find_tasks(cast(VecEnv, Asked((Goal("a"),), takes=None)))
 
 
 @pytest.mark.parametrize("error", [EOFError(), BrokenPipeError(), ConnectionResetError()])

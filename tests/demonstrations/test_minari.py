@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import h5py
 import minari
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from minari.dataset.minari_storage import MinariStorage
 from minari.namespace import list_local_namespaces
 from minari.storage import get_dataset_path
 
+import simpl_envs  # noqa: F401 - registers the environments
 from simpl_sb3.demonstrations.minari import (
     Episode,
     check_dataset_id_is_free,
@@ -309,13 +311,39 @@ def test_a_horizon_that_is_none(horizon: Any) -> None:
 def test_actions_far_outside_the_action_space_are_refused() -> None:
     """Noise may leave the space a little; other units, or another environment's actions, are far outside."""
     near = Episode(np.zeros((13, 2)), np.full((12, 2), 1.4))
-    write_minari("near-v0", [near], OBSERVATIONS, ACTIONS)
+    with pytest.warns(UserWarning, match=r"near-v0: 100% of the actions lie outside the action space"):
+        write_minari("near-v0", [near], OBSERVATIONS, ACTIONS)
     far = Episode(np.zeros((13, 2)), np.full((12, 2), 5.0))
     with pytest.raises(DatasetError, match=r"far-v0: action 0 is 5 at step 0, far outside the action space"):
         write_minari("far-v0", [far], OBSERVATIONS, ACTIONS)
     write_raw("far-v0", np.zeros((13, 2)), far.actions, OBSERVATIONS)
     with pytest.raises(DatasetError, match="far outside"):
         load_minari("far-v0", 10)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda group: group.create_group("actions"), r"actions is a group, expected an array of real numbers"),
+        (lambda group: group.create_dataset("actions", data=np.zeros((12, 2), complex)), r"numbers of type complex128"),
+        (lambda group: group.create_dataset("actions", data=np.zeros((12, 2), bool)), r"numbers of type bool"),
+        (lambda group: group.create_dataset("actions", data=np.full((12, 2), b"x")), r"numbers of type \|S1"),
+    ],
+)
+def test_arrays_that_hold_no_numbers(change: Any, message: str) -> None:
+    write_raw("odd-v0", np.zeros((13, 2)), np.zeros((12, 2)), OBSERVATIONS)
+    with h5py.File(get_dataset_path("odd-v0") / "data" / "main_data.hdf5", "a") as file:
+        del file["episode_0"]["actions"]
+        change(file["episode_0"])
+    with pytest.raises(DatasetError, match=message):
+        load_minari("odd-v0", 10)
+
+
+def test_minari_can_build_the_environment_again() -> None:
+    write_minari("line-v0", [indexed_episode(0, 12)], OBSERVATIONS, ACTIONS, settings={"env": "SimplMaze-v0"})
+    assert minari.load_dataset("line-v0").recover_environment().spec.id == "SimplMaze-v0"
+    write_minari("other-v0", [indexed_episode(0, 12)], OBSERVATIONS, ACTIONS, settings={"env": "Unknown-v0"})
+    assert minari.load_dataset("other-v0").env_spec is None
 
 
 def test_absurdly_large_observations_are_refused() -> None:

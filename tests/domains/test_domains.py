@@ -87,6 +87,9 @@ def test_an_environment_alone_makes_a_record() -> None:
         SettingsError, match=r"No task set or task 'target' for OwnLine-v0: expected one of train, test,"
     ):
         domain.tasks("target")
+    for nothing in ("", "  "):
+        with pytest.raises(SettingsError, match=r"Tasks are '.*': expected one of"):
+            domain.tasks(nothing)
     with pytest.raises(SettingsError, match="OwnLine-v0 has no demonstrator: write"):
         domain.needs_demonstrator()
 

@@ -9,6 +9,7 @@ import torch as th
 from envs_for_tests import HORIZON, SKILL_DIM, LineEnv, LineTask, line_envs, tiny_skills
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
+from simpl_sb3.errors import EnvironmentSpecError
 from simpl_sb3.experience.collector import EpisodeCollector, FinishedEpisode, Job, SkillStep
 from simpl_sb3.skills.vec_env import SkillVecEnv
 from simpl_sb3.skills.wrapper import SkillActionWrapper
@@ -186,3 +187,24 @@ def test_episodes_without_env_observations_can_be_collected() -> None:
 
     env.step_wait = without  # type: ignore[method-assign]
     assert all(one.episode.env_observations is None for one in finished(collect(env, jobs(3))[0]))
+
+
+def test_a_long_episode_is_said_before_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simpl_sb3.experience.collector.LONG_EPISODE_ENV_STEPS", 20)
+    monkeypatch.setattr("simpl_sb3.experience.collector.MAX_EPISODE_ENV_STEPS", 40)
+    env = SkillVecEnv([lambda: LineEnv(limit=10**6)], tiny_skills())
+    env.reset()
+    job = Job(LineTask(1e6), 0, "exploration")
+    collector = EpisodeCollector(
+        env, lambda o, e: np.zeros((1, SKILL_DIM), np.float32), lambda _: job, lambda _: th.zeros(LATENT), LATENT
+    )
+
+    def go_on() -> None:
+        for _ in range(8):
+            collector.step()
+
+    with pytest.warns(UserWarning, match="Environment 0 has not ended its episode after 20 env steps") as told:
+        go_on()
+    assert len(told) == 1
+    with pytest.raises(EnvironmentSpecError, match=r"has not ended its episode after 4\d env steps"):
+        go_on()

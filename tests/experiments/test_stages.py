@@ -133,7 +133,7 @@ def test_files_of_another_kind_are_refused(line_skills: Path, tmp_path: Path) ->
     ):
         with pytest.raises(ModelFileError):
             run_stage(stage, QUICK)
-    with pytest.raises(SettingsError, match="No device 'tpx'"):
+    with pytest.raises(SettingsError, match="device is 'tpx': expected"):
         run_stage(small_meta_training(SKILLS, tmp_path / "model"), RunOptions(device="tpx"))
     assert not list(tmp_path.iterdir())
 

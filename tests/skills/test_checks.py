@@ -6,10 +6,11 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-from envs_for_tests import HORIZON, SKILL_DIM, CountingEnv, LineEnv, tiny_skills
+from envs_for_tests import HORIZON, SKILL_DIM, CountingEnv, LineEnv, LineTask, tiny_skills
 
 from simpl_sb3.errors import EnvironmentSpecError
-from simpl_sb3.skills.checks import check_numbers
+from simpl_sb3.skills.checks import check_numbers, checked_rewards
+from simpl_sb3.skills.held_envs import HeldEnvs
 from simpl_sb3.skills.vec_env import SkillVecEnv, make_skill_vec_env
 from simpl_sb3.skills.wrapper import SkillActionWrapper
 
@@ -102,11 +103,66 @@ def test_nothing_of_a_faulty_skill_is_kept() -> None:
 
 
 def test_numbers_that_are_fine() -> None:
-    check_numbers(np.full((2, 3), 1e30), np.array([-1e30, 0.0]), np.zeros(2, int))
+    check_numbers(np.full((2, 3), 1e30), np.array([-1e8, 0.0]), np.zeros(2, int))
     check_numbers(np.zeros((2, 4, 4, 3), np.uint8), np.zeros(2), np.zeros(2, int))
 
 
+@pytest.mark.parametrize("reward", [1e9, -1e25])
+def test_rewards_beyond_what_a_loss_can_hold(reward: float) -> None:
+    """They are finite, and their gradients' squares are not."""
+    with pytest.raises(EnvironmentSpecError, match=r"the reward is .*expected a number between -1e\+08 and 1e\+08"):
+        check_numbers(np.zeros((2, 3)), np.array([0.0, reward]), np.ones(2, int))
+
+
+class Rewarding(LineTask):
+    def __init__(self, answer: Any) -> None:
+        super().__init__(1.0)
+        object.__setattr__(self, "answer", answer)
+
+    def rewards(self, observations: np.ndarray) -> Any:
+        return self.answer  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("answer", [3.0, np.zeros(4), (np.zeros(4),), (np.zeros(3), np.zeros(4)), None, (0.0, False)])
+def test_rewards_of_a_trajectory_that_are_none(answer: Any) -> None:
+    with pytest.raises(EnvironmentSpecError, match=r"Task 1: rewards\(observations\) gave .*each \(4,\)"):
+        checked_rewards(Rewarding(answer), np.zeros((4, 2)))
+
+
 # ---------------------------------------------------------------- what make_skill_vec_env and SkillVecEnv take
+
+
+@pytest.mark.parametrize("seed", [-1, "x", 1.5, True])
+def test_a_seed_that_is_none(seed: Any) -> None:
+    with pytest.raises(ValueError, match=r"seed is .*: expected None or a whole number"):
+        make_skill_vec_env(LineEnv, tiny_skills(), 1, seed=seed)
+
+
+@pytest.mark.parametrize("env_id", [None, 5])
+def test_an_id_that_is_none(env_id: Any) -> None:
+    with pytest.raises(EnvironmentSpecError, match=r"env_id is .*expected a registered id, or a constructor"):
+        make_skill_vec_env(env_id, tiny_skills(), 1)
+
+
+def strict(num_envs: int) -> gym.vector.VectorEnv:  # type: ignore[type-arg]
+    raise AssertionError("it takes no autoreset_mode")
+
+
+def stubborn(num_envs: int, **_: Any) -> gym.vector.VectorEnv:  # type: ignore[type-arg]
+    return gym.vector.SyncVectorEnv([LineEnv] * num_envs)  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("entry_point", [strict, stubborn])
+def test_a_vector_form_that_cannot_hold_ended_environments_is_not_used(entry_point: Any) -> None:
+    gym.register("OwnVector-v0", LineEnv, vector_entry_point=entry_point)
+    try:
+        env = make_skill_vec_env("OwnVector-v0", tiny_skills(), 2)
+        assert isinstance(env.envs, HeldEnvs)
+        env.reset()
+        for _ in range(8):  # beyond an end
+            env.step(np.zeros((2, SKILL_DIM), np.float32))
+    finally:
+        gym.registry.pop("OwnVector-v0")
 
 
 @pytest.mark.parametrize("number", [2.0, 0, -1, True, "2", None])

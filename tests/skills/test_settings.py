@@ -93,7 +93,7 @@ def test_numbers_from_numpy_are_plain_afterwards() -> None:
 
 @pytest.mark.parametrize("seed", [-1, 2**32, 1.5, "0", True])
 def test_a_seed_that_is_none(seed: Any) -> None:
-    with pytest.raises(SettingsError, match=r"seed is .*: expected a whole number from 0"):
+    with pytest.raises(SettingsError, match=r"seed is .*: expected None or a whole number from 0"):
         SkillExtractor(dataset(), **SMALL, seed=seed)
 
 

@@ -12,6 +12,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 from gymnasium.wrappers import TimeLimit
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 from simpl_sb3.errors import EnvironmentSpecError, ModelFileError, SettingsError, SimplError, SkillMismatchError
 from simpl_sb3.skills.wrapper import SKILL_BOUND, SkillActionWrapper, skill_action_space
@@ -303,3 +304,17 @@ def test_wrapped_environments_can_be_pickled() -> None:
     again = pickle.loads(pickle.dumps(env))
     for one, other in zip(env.step(Z)[:2], again.step(Z)[:2], strict=True):
         assert np.array_equal(one, other)
+
+
+def test_the_task_is_the_environments() -> None:
+    """Through Gymnasium's wrappers, which do not pass attributes on, and through ``DummyVecEnv.set_attr``."""
+    wrapped = SkillActionWrapper(gym.wrappers.TimeLimit(LineEnv(), 14), tiny_skills())
+    goal = LineTask(1.5)
+    wrapped.set_task(goal)
+    assert wrapped.task is wrapped.unwrapped.task is goal
+    env = DummyVecEnv([lambda: wrapped])
+    env.set_attr("task", LineTask(-1.5))
+    assert env.get_attr("task")[0] is wrapped.unwrapped.task
+    assert wrapped.unwrapped.task == LineTask(-1.5)
+    with pytest.raises(AttributeError):
+        SkillActionWrapper(CountingEnv(), tiny_skills()).set_task(goal)
