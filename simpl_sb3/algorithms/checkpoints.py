@@ -10,7 +10,7 @@ A chunk is written before the state that names it, and each file whole or not at
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,7 +42,7 @@ class TrainingCheckpointCallback(BaseCallback):
 
     :param folder: of the checkpoints; the callback removes older ones of its own
     :param seconds: of training between two checkpoints, at least
-    :param more: plain data to keep with each, such as a caller's own counters
+    :param more: functions that give plain data to keep with each, by name, such as a caller's own counters
     :param verbose: 1 prints each
     """
 
@@ -50,7 +50,7 @@ class TrainingCheckpointCallback(BaseCallback):
         self,
         folder: str | Path,
         seconds: float = 60.0,
-        more: Callable[[], dict[str, Any]] = dict,
+        more: Mapping[str, Callable[[], Any]] = {},
         verbose: int = 0,
     ) -> None:
         super().__init__(verbose)
@@ -93,7 +93,8 @@ class TrainingCheckpointCallback(BaseCallback):
         self._chunks = [kept for kept in self._chunks if not self._overwritten(kept["written"])] + [chunk]
         write_atomically(self.folder / chunk["file"], npz_bytes(rows))
         state.rows = {}
-        state.data["checkpoint"] = {"number": self._number, "chunks": self._chunks, "more": self.more()}
+        more = {name: read() for name, read in self.more.items()}
+        state.data["checkpoint"] = {"number": self._number, "chunks": self._chunks, "more": more}
         path = self.folder / STATE.format(self._number)
         files.save(model, path, state)
         self._remove_older()

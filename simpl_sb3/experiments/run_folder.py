@@ -28,7 +28,9 @@ __all__ = ["RunFolder", "RunState", "check_writable", "new_results", "run_record
 RunState = Literal["absent", "unfinished", "interrupted", "finished"]
 RESULT_SUFFIXES = (".csv", ".json", ".npz", ".mp4", ".png")
 UNFINISHED = "unfinished"
-OWN = ("run.json", "stage.json", "checkpoints/model_*_steps.zip", "checkpoint_????????.pt")
+CHECKPOINTS = ("checkpoints/state_????????.zip", "checkpoints/rows_????????.npz", "checkpoint_????????.pt")
+"""From which an unfinished run goes on; removed once it is finished."""
+OWN = ("run.json", "stage.json", "checkpoints/model_*_steps.zip", *CHECKPOINTS)
 """What every run may leave, besides its artefact: nothing else is ever removed."""
 
 
@@ -43,6 +45,20 @@ def state_of(folder: Path) -> RunState:
         return "interrupted" if run.get("state", "finished") != "finished" else "finished"
     except (OSError, ValueError, AttributeError):
         return "unfinished" if (folder / "stage.json").exists() else "absent"
+
+
+def _unfinished_key(folder: Path) -> str | None:
+    """The key of the stage that a folder holds half done; None where there is none."""
+    if state_of(folder) not in ("unfinished", "interrupted"):
+        return None
+    for name in ("stage.json", "run.json"):
+        try:
+            key = json.loads((folder / name).read_text(encoding="utf-8")).get("key")
+        except (OSError, ValueError, AttributeError):
+            continue
+        if isinstance(key, str):
+            return key
+    return None
 
 
 @contextmanager
@@ -99,33 +115,36 @@ class RunFolder:
     :param path: the folder
     :param artefact: the file that the stage is for, such as "model.zip"
     :param overwrite: whether it may hold something
+    :param stage: what is to be done: an unfinished run of the very same stage goes on (``resumes``)
     :raises SettingsError: for a file, a folder that holds something, or one that cannot be written
     """
 
-    def __init__(self, path: Path, artefact: str, overwrite: bool) -> None:
+    def __init__(self, path: Path, artefact: str, overwrite: bool, stage: Stage) -> None:
         if path.exists() and not path.is_dir():
             raise SettingsError(f"{path} is a file: expected a folder as --output.")
-        if path.exists() and any(path.iterdir()) and not overwrite:
-            state = state_of(path)
-            what = f"holds an {state} run" if state in ("unfinished", "interrupted") else "exists and is not empty"
+        state, same = state_of(path), _unfinished_key(path) == stage.key
+        if path.exists() and any(path.iterdir()) and not overwrite and not same:
+            halfway = state in ("unfinished", "interrupted")
+            what = f"holds an {state} run with other settings" if halfway else "exists and is not empty"
             raise SettingsError(f"{path} {what}: give another --output, or --overwrite.")
         check_writable(path, is_folder=True)
-        self.path, self.artefact = path, artefact
-        replaces = (path / artefact).exists()
+        self.path, self.artefact, self._stage = path, artefact, stage
+        replaces = (path / artefact).exists() and not (same and not overwrite)
         self.work = path / UNFINISHED if replaces else path
+        self.resumes = _unfinished_key(self.work) == stage.key and (replaces or not overwrite)
         self.started = time.perf_counter()
-        self._stage: Stage | None = None
 
-    def start(self, stage: Stage) -> Path:
+    def start(self) -> Path:
         """
-        Make the folder, remove what an unfinished run left in it, and note that the stage has begun.
+        Make the folder, remove what another unfinished run left in it, and note that the stage has begun.
 
         :return: where to work: the folder itself, or one inside it until the earlier result is replaced
         """
-        self._stage = stage
         self.work.mkdir(parents=True, exist_ok=True)
-        _remove(self.work, (*OWN, self.artefact))
-        note = {"schema_version": 1, "state": "unfinished", "process": os.getpid(), "stage": stage.as_dict()}
+        _remove(self.work, ("run.json", "stage.json") if self.resumes else (*OWN, self.artefact))
+        stage = self._stage
+        note = {"schema_version": 1, "state": "unfinished", "process": os.getpid(), "key": stage.key}
+        note["stage"] = stage.as_dict()
         write_atomically(self.work / "stage.json", json.dumps(plain(note), indent=1).encode())
         return self.work
 
@@ -139,6 +158,7 @@ class RunFolder:
         """
         self._write_run("finished", used, metrics)
         (self.work / "stage.json").unlink()
+        _remove(self.work, CHECKPOINTS)
         if self.work != self.path:
             _remove(self.path, OWN)  # without run.json the folder counts as unfinished until all have moved
             moving = sorted(self.work.iterdir(), key=lambda file: file.name == "run.json")
@@ -158,7 +178,6 @@ class RunFolder:
         return self.work / self.artefact
 
     def _write_run(self, state: RunState, used: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
-        assert self._stage is not None
         record = run_record(self._stage, state, used, metrics, time.perf_counter() - self.started)
         write_atomically(self.work / "run.json", json.dumps(record, indent=1).encode())
 

@@ -10,9 +10,12 @@ import torch as th
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 
+from simpl_sb3.algorithms.base import SkillAlgorithm
+from simpl_sb3.algorithms.checkpoints import TrainingCheckpointCallback, load_checkpoint, newest_checkpoint
 from simpl_sb3.demonstrations.minari import load_minari, open_minari, read_settings, write_minari
 from simpl_sb3.domains import Domain, find_domain, refuse_unconverted
 from simpl_sb3.errors import SettingsError
+from simpl_sb3.experiments.kept_log import KeptLog, say
 from simpl_sb3.experiments.run_folder import RunFolder
 from simpl_sb3.experiments.stage import RunOptions, Stage, json_value
 from simpl_sb3.methods import ARTEFACTS, find_method
@@ -21,6 +24,9 @@ from simpl_sb3.skills.extractor import SkillExtractor
 from simpl_sb3.skills.vec_env import make_skill_vec_env
 
 __all__ = ["collect", "extract", "meta_train"]
+
+CHECKPOINT_SECONDS = 60.0
+"""Between two checkpoints: what a kill may cost, besides what runs until the next border."""
 
 
 # ------------------------------------------------------------ what stages share
@@ -99,7 +105,7 @@ def extract(stage: Stage, options: RunOptions) -> Path:
     :raises DatasetError: also for data that has to be converted first
     """
     settings, dataset_id = stage.settings, stage.inputs["dataset"]
-    run = RunFolder(Path(stage.output), ARTEFACTS["skills"], options.overwrite)
+    run = RunFolder(Path(stage.output), ARTEFACTS["skills"], options.overwrite, stage)
     device, root = str(checked_device(options.device)), minari_root(stage, "datasets")
     opened = open_minari(dataset_id, root)
     refuse_unconverted(opened, f"simpl-sb3 convert {dataset_id}")
@@ -119,19 +125,39 @@ def extract(stage: Stage, options: RunOptions) -> Path:
     record = used(stage, device, {key: value for key, value in more.items() if key not in ("model", "extraction")})
     counts = {"episodes": dataset.n_episodes, "steps": dataset.n_steps, "episodes_skipped": dataset.n_skipped}
     total = settings["total_updates"]
-    folder = run.start(stage)
+    folder = run.start()
+    if run.resumes and extractor.restore():
+        say(f"Going on after {extractor.n_updates} of {total} updates.")
+    log = KeptLog(folder / "progress.csv", "time/n_updates", extractor.n_updates)
     try:
-        skills = extractor.learn(total, checkpoint_interval=max(1, total // 4), progress_bar=options.progress_bar)
+        skills = extractor.learn(total, callback=checkpoint_now_and_then(folder), progress_bar=options.progress_bar)
         skills.save(folder / ARTEFACTS["skills"])
     except KeyboardInterrupt as stop:
         kept = extractor.save_checkpoint()
         run.interrupt(record, extractor.metrics | counts | {"n_updates": extractor.n_updates})
         stop.add_note(
-            f"{extractor.n_updates} of {total} updates are in {kept}, which SkillExtractor.restore reads; the same "
-            "command with --overwrite starts again."
+            f"{extractor.n_updates} of {total} updates are in {kept}: the same command goes on from there, or from the "
+            "start with --overwrite."
         )
         raise
+    finally:
+        log.put_before()
     return run.finish(record, extractor.metrics | counts)
+
+
+def checkpoint_now_and_then(folder: Path) -> Callable[[SkillExtractor], None]:
+    """What ``SkillExtractor.learn`` calls after each logging: a checkpoint where one is due; the two newest stay."""
+    last = time.perf_counter()
+
+    def write_if_due(extractor: SkillExtractor) -> None:
+        nonlocal last
+        if time.perf_counter() - last >= CHECKPOINT_SECONDS:
+            extractor.save_checkpoint()
+            last = time.perf_counter()
+            for old in sorted(folder.glob("checkpoint_????????.pt"))[:-2]:
+                old.unlink()
+
+    return write_if_due
 
 
 def check_dataset_fits(domain: Domain, dataset_id: str, recorded: Mapping[str, Any]) -> None:
@@ -158,8 +184,12 @@ class TimeLimit(BaseCallback):
         self.seconds, self.started = seconds, time.perf_counter()
         self.over = False
 
+    def seconds_so_far(self) -> float:
+        """Since it started, in all processes that worked on it."""
+        return time.perf_counter() - self.started
+
     def _on_rollout_start(self) -> None:
-        self.over = self.seconds is not None and time.perf_counter() - self.started > self.seconds
+        self.over = self.seconds is not None and self.seconds_so_far() > self.seconds
 
     def _on_step(self) -> bool:
         return not self.over
@@ -222,7 +252,7 @@ def meta_train(stage: Stage, options: RunOptions) -> Path:
     """
     settings, started = stage.settings, time.perf_counter()
     method, domain = find_method(settings["method"]), find_domain(settings["domain"])
-    run = RunFolder(Path(stage.output), ARTEFACTS["meta-model"], options.overwrite)
+    run = RunFolder(Path(stage.output), ARTEFACTS["meta-model"], options.overwrite, stage)
     device = str(checked_device(options.device))
     tasks = domain.tasks(settings["train_tasks"])
     n_envs = settings["n_envs"] or 2 * len(tasks)
@@ -238,28 +268,51 @@ def meta_train(stage: Stage, options: RunOptions) -> Path:
     resolved = model.used_settings() if hasattr(model, "used_settings") else {}
     record = used(stage, device, {**resolved, "n_envs": n_envs, "training": {}})
     del record["training"]  # its settings stand beside the others, as the model used them
-    folder, total = run.start(stage), settings["total_timesteps"]
+    folder, total = run.start(), settings["total_timesteps"]
+    checkpoints = folder / "checkpoints"
+    model, spent = taken_up(model, checkpoints, options) if run.resumes else (model, None)
+    goes_on = spent is not None
+    log = KeptLog(folder / "progress.csv", "time/total_timesteps", model.num_timesteps if goes_on else 0)
     model.set_logger(configure(str(folder), ["csv", "tensorboard", *(["stdout"] if options.verbose else [])]))
     limit = TimeLimit(None if settings["minutes"] is None else 60 * settings["minutes"])
-    limit.started = started
-    callbacks = [limit, BorderCheckpoints(folder / "checkpoints", total)]
+    limit.started = started - (spent or 0.0)
+    callbacks: list[BaseCallback] = [limit, BorderCheckpoints(checkpoints, total)]
+    if isinstance(model, SkillAlgorithm):
+        more = {"seconds": limit.seconds_so_far}
+        callbacks.append(TrainingCheckpointCallback(checkpoints, CHECKPOINT_SECONDS, more))
     artefact = folder / ARTEFACTS["meta-model"]
     try:
-        model.learn(total, callbacks, progress_bar=options.progress_bar)
+        how = {"reset_num_timesteps": False} if goes_on else {}
+        left = max(0, total - model.num_timesteps) if goes_on else total
+        model.learn(left, callbacks, progress_bar=options.progress_bar, **how)
         model.save(artefact)
     except KeyboardInterrupt as stop:
         model.save(artefact)
         run.interrupt(record, metrics_of(model))
         stop.add_note(
             f"The model as it was after {model.num_timesteps} of {total} skills is {artefact}: adapt takes it; the "
-            "same command with --overwrite starts again."
+            "same command goes on from the last checkpoint, with --overwrite from the start."
         )
         raise
     finally:
         model.logger.close()
+        log.put_before()
         if getattr(model, "env", None) is not None:
             model.env.close()
     return run.finish(record, metrics_of(model))
+
+
+def taken_up(model: Any, checkpoints: Path, options: RunOptions) -> tuple[Any, float | None]:
+    """
+    The model of the newest checkpoint in place of a new one, and the seconds that were spent on it; the new one and
+    None where there is no checkpoint.
+    """
+    if not isinstance(model, SkillAlgorithm) or model.env is None or newest_checkpoint(checkpoints) is None:
+        return model, None
+    older = load_checkpoint(type(model), checkpoints, model.env, model.device, verbose=options.verbose)
+    assert older.checkpoint is not None
+    say(f"Going on after {older.num_timesteps} skills.")
+    return older, float(older.checkpoint["more"]["seconds"])
 
 
 def metrics_of(model: Any) -> dict[str, Any]:

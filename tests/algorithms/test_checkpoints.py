@@ -33,12 +33,12 @@ def learn(folder: Path, kill_at: int | None = None, total: int = TOTAL) -> Skill
     """Learn on, or from the start; end abruptly after some checkpoints."""
     written = 0
 
-    def count() -> dict[str, Any]:
+    def count() -> int:
         nonlocal written
         if kill_at is not None and written >= kill_at:
             raise Killed
         written += 1
-        return {"count": written}
+        return written
 
     again = newest_checkpoint(folder) is not None
     env = envs(7 if again else 1)
@@ -47,7 +47,7 @@ def learn(folder: Path, kill_at: int | None = None, total: int = TOTAL) -> Skill
         if again
         else SkillPriorPEARL("MlpPolicy", env, **SETTINGS)
     )
-    callback = TrainingCheckpointCallback(folder, seconds=0.0, more=count)
+    callback = TrainingCheckpointCallback(folder, seconds=0.0, more={"count": count})
     model.learn(total - model.num_timesteps, callback, reset_num_timesteps=not again)
     return model
 

@@ -9,13 +9,14 @@ from simpl_sb3.errors import SettingsError
 from simpl_sb3.experiments.run_folder import RunFolder, check_writable, new_results, state_of
 from simpl_sb3.experiments.stage import Stage
 
+OTHER = Stage("meta-train", {"seed": 1}, {"skills": "skills.safetensors"}, "model")
 STAGE = Stage("meta-train", {"seed": 0}, {"skills": "skills.safetensors"}, "model")
 
 
 def make_run(path: Path, content: str = "new") -> None:
     """A run that works and ends."""
-    run = RunFolder(path, "model.zip", overwrite=True)
-    work = run.start(STAGE)
+    run = RunFolder(path, "model.zip", True, STAGE)
+    work = run.start()
     (work / "model.zip").write_text(content)
     (work / "progress.csv").write_text(content)
     (work / "checkpoints").mkdir(exist_ok=True)
@@ -28,12 +29,12 @@ def contents(path: Path) -> dict[str, str]:
 
 
 def test_nothing_is_made_before_the_start(tmp_path: Path) -> None:
-    run = RunFolder(tmp_path / "deep" / "new", "model.zip", overwrite=False)
+    run = RunFolder(tmp_path / "deep" / "new", "model.zip", False, STAGE)
     assert not list(tmp_path.iterdir())
-    assert run.start(STAGE) == tmp_path / "deep" / "new"
+    assert run.start() == tmp_path / "deep" / "new"
     assert state_of(run.path) == "unfinished"
     (tmp_path / "empty").mkdir()
-    RunFolder(tmp_path / "empty", "model.zip", overwrite=False)
+    RunFolder(tmp_path / "empty", "model.zip", False, STAGE)
 
 
 def test_finished_is_told_from_half_done(tmp_path: Path) -> None:
@@ -52,18 +53,42 @@ def test_finished_is_told_from_half_done(tmp_path: Path) -> None:
 def test_folders_and_files_that_stand_there_are_refused(tmp_path: Path) -> None:
     (tmp_path / "rows.json").touch()
     with pytest.raises(SettingsError, match="not empty"):
-        RunFolder(tmp_path, "model.zip", overwrite=False)
+        RunFolder(tmp_path, "model.zip", False, STAGE)
     with pytest.raises(SettingsError, match="is a file"):
-        RunFolder(tmp_path / "rows.json", "model.zip", overwrite=True)
+        RunFolder(tmp_path / "rows.json", "model.zip", True, STAGE)
     with pytest.raises(SettingsError, match=r"rows\.json exists"):
         new_results(tmp_path / "rows.csv", overwrite=False)
     assert new_results(tmp_path / "rows.csv", overwrite=True) == tmp_path / "rows.csv"
     for name in ("rows.txt", "progress.csv"):
         with pytest.raises(SettingsError, match=r"ends in \.csv"):
             new_results(tmp_path / name, overwrite=False)
-    RunFolder(tmp_path / "half", "model.zip", overwrite=False).start(STAGE)
-    with pytest.raises(SettingsError, match="holds an unfinished run"):
-        RunFolder(tmp_path / "half", "model.zip", overwrite=False)
+    RunFolder(tmp_path / "half", "model.zip", False, STAGE).start()
+    with pytest.raises(SettingsError, match="holds an unfinished run with other settings"):
+        RunFolder(tmp_path / "half", "model.zip", False, OTHER)
+
+
+def test_the_same_stage_goes_on_and_another_one_does_not(tmp_path: Path) -> None:
+    first = RunFolder(tmp_path, "model.zip", False, STAGE)
+    assert not first.resumes
+    (first.start() / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "state_00000001.zip").touch()
+    again = RunFolder(tmp_path, "model.zip", False, STAGE)
+    assert again.resumes
+    assert again.start() == tmp_path
+    assert (tmp_path / "checkpoints" / "state_00000001.zip").exists()
+    again.interrupt({}, {})
+    (tmp_path / "model.zip").write_text("as it was when it was stopped")
+    later = RunFolder(tmp_path, "model.zip", False, STAGE)
+    assert (later.resumes, later.work) == (True, tmp_path)
+    assert not RunFolder(tmp_path, "model.zip", True, OTHER).resumes
+    assert not RunFolder(tmp_path, "model.zip", True, STAGE).resumes  # asked for a new one
+    later.start()
+    later.finish({}, {})
+    assert not (tmp_path / "checkpoints" / "state_00000001.zip").exists()
+    over = RunFolder(tmp_path, "model.zip", True, STAGE)
+    assert not over.resumes
+    over.start()
+    assert RunFolder(tmp_path, "model.zip", True, STAGE).resumes  # the overwriting, killed half-way
 
 
 def test_places_that_cannot_be_written_are_refused_before_the_work(tmp_path: Path) -> None:
@@ -79,8 +104,8 @@ def test_the_earlier_result_stays_until_the_new_one_is_complete(tmp_path: Path) 
     make_run(tmp_path, "old")
     (tmp_path / "note.txt").write_text("mine")
     (tmp_path / "checkpoints" / "other_project.pt").write_text("mine")
-    run = RunFolder(tmp_path, "model.zip", overwrite=True)
-    work = run.start(STAGE)
+    run = RunFolder(tmp_path, "model.zip", True, STAGE)
+    work = run.start()
     assert work == tmp_path / "unfinished"
     (work / "model.zip").write_text("half")
     assert (tmp_path / "model.zip").read_text() == "old"
@@ -96,8 +121,8 @@ def test_the_earlier_result_stays_until_the_new_one_is_complete(tmp_path: Path) 
 
 
 def test_an_unfinished_run_is_begun_again_in_its_place(tmp_path: Path) -> None:
-    work = RunFolder(tmp_path, "model.zip", overwrite=False).start(STAGE)
+    work = RunFolder(tmp_path, "model.zip", False, STAGE).start()
     (work / "checkpoint_00000010.pt").write_text("old")
     (work / "checkpoint_of_another.pt").write_text("mine")
-    assert RunFolder(tmp_path, "model.zip", overwrite=True).start(STAGE) == tmp_path
+    assert RunFolder(tmp_path, "model.zip", True, STAGE).start() == tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint_of_another.pt", "stage.json"]

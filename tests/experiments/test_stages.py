@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch as th
 from envs_for_tests import ACTIONS, OBSERVATIONS, tiny_skills
 
 from simpl_sb3 import PRETRAINED, Episode, SkillExtractor, SkillModel, SkillPriorPEARL, write_minari
@@ -264,7 +265,7 @@ def test_whoever_interrupts_meta_training_keeps_the_model(tmp_path: Path, monkey
     assert (state_of(tmp_path / "model"), state_of(kept.parent)) == ("finished", "interrupted")
 
 
-def test_whoever_interrupts_extraction_keeps_a_checkpoint(
+def test_an_interrupted_extraction_goes_on_by_the_same_command(
     line_skills: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     update = SkillExtractor._update
@@ -274,22 +275,53 @@ def test_whoever_interrupts_extraction_keeps_a_checkpoint(
             raise KeyboardInterrupt
         return update(self, total_updates)
 
-    monkeypatch.setattr(SkillExtractor, "_update", interrupted)
-    stage = extract_stage(
-        MAZE,
-        tmp_path / "skills",
-        dataset="own/line-v0",
-        datasets=line_skills.parents[1],
-        total_updates=100,
-        settings=SMALL_SKILLS,
-    )
-    with pytest.raises(KeyboardInterrupt) as stop:
-        run_stage(stage, QUICK)
-    assert stop.value.__notes__[0].startswith("3 of 100 updates are in")
+    def stage(name: str) -> Stage:
+        data = {"dataset": "own/line-v0", "datasets": line_skills.parents[1]}
+        return extract_stage(MAZE, tmp_path / name, **data, total_updates=9, settings=SMALL_SKILLS)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SkillExtractor, "_update", interrupted)
+        with pytest.raises(KeyboardInterrupt) as stop:
+            run_stage(stage("skills"), QUICK)
+    assert stop.value.__notes__[0].startswith("3 of 9 updates are in")
     assert (tmp_path / "skills" / "checkpoint_00000003.pt").exists()
     assert state_of(tmp_path / "skills") == "interrupted"
-    with pytest.raises(SettingsError, match="holds an interrupted run"):
-        run_stage(stage, QUICK)
+    once, twice = (SkillModel.load(run_stage(stage(name), QUICK)) for name in ("once", "skills"))
+    assert all(th.equal(value, twice.state_dict()[name]) for name, value in once.state_dict().items())
+    assert not list((tmp_path / "skills").glob("checkpoint_*"))
+    assert state_of(tmp_path / "skills") == "finished"
+
+
+def test_an_interrupted_meta_training_goes_on_by_the_same_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("simpl_sb3.experiments.running.CHECKPOINT_SECONDS", 0.0)
+    collect, seen = SkillPriorPEARL._collect, [0]
+
+    def interrupted(self: SkillPriorPEARL, *arguments: Any) -> bool:
+        seen[0] += 1
+        if seen[0] in (2, 4):
+            raise KeyboardInterrupt
+        return collect(self, *arguments)
+
+    def stage(name: str) -> Stage:
+        return small_meta_training(SKILLS, tmp_path / name, total_timesteps=6_000)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SkillPriorPEARL, "_collect", interrupted)
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt) as stop:
+                run_stage(stage("twice"), QUICK)
+            assert "the same command goes on from the last checkpoint" in stop.value.__notes__[0]
+    assert len(list((tmp_path / "twice" / "checkpoints").glob("state_*"))) == 2
+    once, twice = (run_stage(stage(name), QUICK) for name in ("once", "twice"))
+    assert "Going on after" in capsys.readouterr().err
+    first, second = (SkillPriorPEARL.load(path, device="cpu") for path in (once, twice))
+    assert first.num_timesteps == second.num_timesteps
+    assert all(th.equal(value, second.policy.state_dict()[name]) for name, value in first.policy.state_dict().items())
+    logs = [(tmp_path / name / "progress.csv").read_text().splitlines() for name in ("once", "twice")]
+    assert len(logs[0]) == len(logs[1]) > 3
+    assert not list((tmp_path / "twice").glob("checkpoints/state_*"))
 
 
 def test_an_environment_without_tasks_is_refused() -> None:
