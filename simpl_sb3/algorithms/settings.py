@@ -101,8 +101,8 @@ class LearnerSettings(Settings):
     :param tau: step of the target critics towards the critics, share per update
     :param gamma: discount per skill
     :param gamma_per_env_step: take ``gamma`` per env step: a skill of k env steps counts gamma^k
-    :param handle_timeout_termination: value what would follow a time limit, as if the episode went on (SB3's name);
-        False counts the time limit as a termination
+    :param handle_timeout_termination: value what would follow a time limit, as if the episode went on (SB3's name, and
+        its default); False counts the time limit as a termination, so that what is not done in time is not done
     :param n_steps: skills that a transition spans at most. Note: the paper has 1. The KL counts at the span's end only
     :param multiplier_learning_rate: step of dual descent on the logarithm of the multipliers
     :param multipliers_only_grow: never lower a multiplier (the paper)
@@ -117,7 +117,7 @@ class LearnerSettings(Settings):
     tau: float = setting(0.01, above=0.0, at_most=1.0)
     gamma: float = setting(0.99, at_least=0.0, at_most=1.0)
     gamma_per_env_step: bool = False
-    handle_timeout_termination: bool = True
+    handle_timeout_termination: bool = False
     n_steps: int = setting(4, at_least=1, at_most=10_000)
     multiplier_learning_rate: float = setting(3e-3, at_least=0.0)
     multipliers_only_grow: bool = False

@@ -12,7 +12,13 @@ _MAZE: dict[str, Any] = {
     "n_trajectories": 3046,
     "collect": {"noise": 0.0},
 }
-_MAZE_FAST_ADAPT: dict[str, Any] = {**FAST_ADAPT, "train_freq": 2, "skill_kl_target": 1.0, "kl_clip": 5.0}
+_MAZE_FAST_ADAPT: dict[str, Any] = {
+    **FAST_ADAPT,
+    "train_freq": 2,
+    "skill_kl_target": 1.0,
+    "kl_clip": 5.0,
+    "handle_timeout_termination": True,
+}
 
 PRESETS = (
     replace(PAPER, name="maze-paper", **_MAZE),

@@ -120,6 +120,7 @@ PAPER_SKILLS: dict[str, Any] = {
     "min_observation_std": 1e-6,
 }
 _PAPER_LEARNER: dict[str, Any] = {
+    "handle_timeout_termination": True,
     "learning_rate": 3e-4,
     "tau": 0.005,
     "n_steps": 1,
@@ -151,7 +152,12 @@ PAPER_ADAPT: dict[str, Any] = {
     "skill_kl_target": 1.0,
 }
 PAPER_SPIRL: dict[str, Any] = {**PAPER_ADAPT, "n_exploration_episodes": 0, "kl_clip": 10.0}
-FAST_META: dict[str, Any] = {"n_steps": 6, "hindsight": True, "exploration_skill_prior": 0.0}
+FAST_META: dict[str, Any] = {
+    "n_steps": 6,
+    "hindsight": True,
+    "exploration_skill_prior": 0.0,
+    "handle_timeout_termination": True,
+}
 FAST_ADAPT: dict[str, Any] = {"exploration_skill_prior": 0.0}
 """What the presets made for minutes share."""
 

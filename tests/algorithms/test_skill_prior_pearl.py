@@ -198,7 +198,7 @@ def test_task_encoders(task_encoder: str) -> None:
         {"hindsight": False},
         {"n_steps": 1},
         {"gamma_per_env_step": True},
-        {"handle_timeout_termination": False},
+        {"handle_timeout_termination": True},
         {"context_reward_rows": 0},
         {"exploration": "prior"},
     ],

@@ -135,7 +135,7 @@ def test_learning_changes_actor_and_critics_and_not_the_skills() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"n_steps": 3}, {"gamma_per_env_step": True}, {"handle_timeout_termination": False}]
+    [{"n_steps": 3}, {"gamma_per_env_step": True}, {"handle_timeout_termination": True}]
     + [{"multipliers_only_grow": True}, {"tau": 1.0}],
 )
 def test_options(settings: dict[str, Any]) -> None:
