@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from simpl_sb3.algorithms.callbacks import AdaptationEvalCallback
+    from simpl_sb3.algorithms.checkpoints import TrainingCheckpointCallback, load_checkpoint
     from simpl_sb3.algorithms.settings import AdaptationSettings
     from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
     from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
@@ -39,6 +40,8 @@ _HOMES = {
     "SkillPriorSAC": "algorithms.skill_prior_sac",
     "SkillVecEnv": "skills.vec_env",
     "Skills": "skills.base",
+    "TrainingCheckpointCallback": "algorithms.checkpoints",
+    "load_checkpoint": "algorithms.checkpoints",
     "load_minari": "demonstrations.minari",
     "make_skill_vec_env": "skills.vec_env",
     "preset": "experiments.presets",
@@ -64,7 +67,9 @@ __all__ = [
     "SkillPriorSAC",
     "SkillVecEnv",
     "Skills",
+    "TrainingCheckpointCallback",
     "__version__",
+    "load_checkpoint",
     "load_minari",
     "make_skill_vec_env",
     "preset",

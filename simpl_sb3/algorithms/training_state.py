@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch as th
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.errors import ModelFileError
@@ -129,12 +130,19 @@ def capture(model: "SkillAlgorithm", written: Mapping[str, np.ndarray] | None = 
         "ep_info": [_plain_info(info) for info in model.ep_info_buffer or ()],
         "ep_success": [bool(success) for success in model.ep_success_buffer or ()],
         "progress_remaining": model._current_progress_remaining,
+        "recorded": _recorded(model.logger),
     }
     since = written or {}
     rows = {
         name: buffer.rows_since(since.get(name, np.zeros(buffer.n_tasks, np.int64))) for name, buffer in buffers.items()
     }
     return TrainingState(state, arrays, rows)
+
+
+def _recorded(logger: Logger) -> dict[str, tuple[float, list[str]]]:
+    """What waits for the next line of the log: values, and the formats that do not get them."""
+    numbers = {name: value for name, value in logger.name_to_value.items() if isinstance(value, int | float)}
+    return {name: (value, list(logger.name_to_excluded[name] or ())) for name, value in numbers.items()}
 
 
 def _plain_info(info: Mapping[str, Any]) -> dict[str, float]:
@@ -168,6 +176,8 @@ def resume(model: "SkillAlgorithm", state: TrainingState) -> None:
         model.ep_info_buffer = deque((_plain_info(info) for info in data["ep_info"]), maxlen=size)
         model.ep_success_buffer = deque(map(bool, data["ep_success"]), maxlen=size)
         model._current_progress_remaining = float(data["progress_remaining"])
+        for name, (value, excluded) in data["recorded"].items():
+            model.logger.record(name, value + 0, exclude=tuple(map(str, excluded)))
         take_generators(data["generators"], arrays)
     except (KeyError, TypeError, ValueError, IndexError, RuntimeError, AttributeError) as error:
         raise ModelFileError(f"The training state does not fit the model: {error!r}") from error

@@ -17,7 +17,6 @@ _MAZE_FAST_ADAPT: dict[str, Any] = {
     "train_freq": 2,
     "skill_kl_target": 1.0,
     "kl_clip": 5.0,
-    "handle_timeout_termination": True,
 }
 
 PRESETS = (
@@ -40,6 +39,12 @@ PRESETS = (
         },
         meta_train={**FAST_META, "context_reward_rows": 8, "skill_kl_targets": (0.5, 1.0), "kl_clip": 5.0},
         adapt={**_MAZE_FAST_ADAPT, "context_reward_rows": 8},
-        spirl={**_MAZE_FAST_ADAPT, "context_reward_rows": 8, "n_exploration_episodes": 0, "skill_kl_multiplier": 0.05},
+        spirl={
+            **_MAZE_FAST_ADAPT,
+            "context_reward_rows": 8,
+            "n_exploration_episodes": 0,
+            "skill_kl_multiplier": 0.05,
+            "handle_timeout_termination": True,
+        },
     ),
 )

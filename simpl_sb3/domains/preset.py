@@ -120,7 +120,6 @@ PAPER_SKILLS: dict[str, Any] = {
     "min_observation_std": 1e-6,
 }
 _PAPER_LEARNER: dict[str, Any] = {
-    "handle_timeout_termination": True,
     "learning_rate": 3e-4,
     "tau": 0.005,
     "n_steps": 1,
@@ -130,6 +129,7 @@ _PAPER_LEARNER: dict[str, Any] = {
 }
 PAPER_META: dict[str, Any] = {
     **_PAPER_LEARNER,
+    "handle_timeout_termination": True,
     "gradient_steps": -1,
     "hindsight": False,
     "exploration": "prior",
@@ -151,7 +151,12 @@ PAPER_ADAPT: dict[str, Any] = {
     "context_reward_rows": 8,
     "skill_kl_target": 1.0,
 }
-PAPER_SPIRL: dict[str, Any] = {**PAPER_ADAPT, "n_exploration_episodes": 0, "kl_clip": 10.0}
+PAPER_SPIRL: dict[str, Any] = {
+    **PAPER_ADAPT,
+    "n_exploration_episodes": 0,
+    "kl_clip": 10.0,
+    "handle_timeout_termination": True,
+}
 FAST_META: dict[str, Any] = {
     "n_steps": 6,
     "hindsight": True,

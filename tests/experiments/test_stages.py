@@ -1,5 +1,6 @@
 """Stages as values and at work: what they refuse before they write, what they keep, where they run."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -292,6 +293,13 @@ def test_an_interrupted_extraction_goes_on_by_the_same_command(
     assert state_of(tmp_path / "skills") == "finished"
 
 
+def logged(path: Path) -> list[dict[str, str]]:
+    """The lines of a log, without empty cells and what the clock says."""
+    clocks = ("time/time_elapsed", "time/fps", "")
+    rows = csv.DictReader(path.read_text().splitlines())
+    return [{name: number for name, number in row.items() if number and name not in clocks} for row in rows]
+
+
 def test_an_interrupted_meta_training_goes_on_by_the_same_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -319,8 +327,9 @@ def test_an_interrupted_meta_training_goes_on_by_the_same_command(
     first, second = (SkillPriorPEARL.load(path, device="cpu") for path in (once, twice))
     assert first.num_timesteps == second.num_timesteps
     assert all(th.equal(value, second.policy.state_dict()[name]) for name, value in first.policy.state_dict().items())
-    logs = [(tmp_path / name / "progress.csv").read_text().splitlines() for name in ("once", "twice")]
-    assert len(logs[0]) == len(logs[1]) > 3
+    logs = [logged(tmp_path / name / "progress.csv") for name in ("once", "twice")]
+    assert logs[0] == logs[1]
+    assert len(logs[0]) > 3
     assert not list((tmp_path / "twice").glob("checkpoints/state_*"))
 
 
