@@ -3,6 +3,7 @@
 import csv
 import io
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from simpl_sb3.files import write_atomically
@@ -17,7 +18,8 @@ def say(text: str) -> None:
 
 class KeptLog:
     """
-    The rows that a ``progress.csv`` holds up to a checkpoint, to be made before a logger opens the file.
+    The rows that a ``progress.csv`` holds up to a checkpoint, to be made before a logger opens the file. Until they are
+    back in their place they lie beside it, so that a kill does not lose them.
 
     :param path: of the CSV
     :param column: which counts what was done, such as ``time/total_timesteps``
@@ -25,21 +27,28 @@ class KeptLog:
     """
 
     def __init__(self, path: Path, column: str, done: float) -> None:
-        self.path = path
-        self._rows = [row for row in _rows(path) if _number(row.get(column)) <= done]
+        self.path, self.beside = path, path.with_name(f".{path.name}.before")
+        self._rows = [row for row in (*_rows(self.beside), *_rows(path)) if _number(row.get(column)) <= done]
+        if self._rows:
+            _write(self.beside, self._rows)
+        else:
+            self.beside.unlink(missing_ok=True)
 
     def put_before(self) -> None:
         """Put the rows before those that the logger has written since; called once it is closed."""
-        if not self._rows:
-            return
-        rows = self._rows + _rows(self.path)
-        names = list(dict.fromkeys(name for row in rows for name in row))
-        content = io.StringIO(newline="")
-        writer = csv.DictWriter(content, names, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_atomically(self.path, content.getvalue().encode())
-        self._rows = []
+        if self._rows:
+            _write(self.path, [*self._rows, *_rows(self.path)])
+            self.beside.unlink()
+            self._rows = []
+
+
+def _write(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
+    content = io.StringIO(newline="")
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(content, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, content.getvalue().encode())
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
