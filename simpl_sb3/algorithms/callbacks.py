@@ -1,6 +1,5 @@
 """Callbacks of meta-training: evaluation on held-out tasks by adapting to them."""
 
-import random
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch as th
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, EvalCallback, EventCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.algorithms.settings import AdaptationSettings
+from simpl_sb3.algorithms.training_state import global_generators, take_generators
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.experience.collector import FinishedEpisode
 from simpl_sb3.settings import checked_number, checked_seed
@@ -115,14 +114,11 @@ class AdaptationEvalCallback(BaseCallback):
 @contextmanager
 def untouched_random_numbers() -> Iterator[None]:
     """Leave the process-wide generators of torch, numpy and Python as they were before the block."""
-    states = random.getstate(), np.random.get_state()  # noqa: NPY002 - SB3 seeds it
-    devices = range(th.cuda.device_count()) if th.cuda.is_available() else []
-    with th.random.fork_rng(devices=devices):
-        try:
-            yield
-        finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])  # noqa: NPY002
+    states = global_generators()
+    try:
+        yield
+    finally:
+        take_generators(*states)
 
 
 def evaluations(callback: Any) -> Iterator[EvalCallback]:

@@ -55,14 +55,15 @@ class TrainingCheckpointCallback(BaseCallback):
     ) -> None:
         super().__init__(verbose)
         self.folder, self.seconds, self.more = Path(folder), seconds, more
-        self.seconds_spent = 0.0
-        self.n_written = 0
 
     def _on_training_start(self) -> None:
         model: Any = self.model
+        newest = newest_checkpoint(self.folder)
         taken_up = model.checkpoint
-        self._number = 0 if taken_up is None else taken_up["number"]
-        self._chunks: list[dict[str, Any]] = [] if taken_up is None else list(taken_up["chunks"])
+        if taken_up is None or taken_up["folder"] != self.folder.resolve():  # its chunks are not here
+            taken_up = {"number": 0 if newest is None else int(newest.stem.removeprefix("state_")), "chunks": []}
+        self._number: int = taken_up["number"]
+        self._chunks: list[dict[str, Any]] = list(taken_up["chunks"])
         self._last = time.perf_counter()
         model.border_calls.append(self._write_if_due)
 
@@ -80,7 +81,7 @@ class TrainingCheckpointCallback(BaseCallback):
 
         :return: the file of the state
         """
-        started, model = time.perf_counter(), self.model
+        model, earlier = self.model, self._chunks
         assert isinstance(model, SkillAlgorithm)
         before = self._chunks[-1]["written"] if self._chunks else {}
         state = capture(model, {name: np.array(numbers, np.int64) for name, numbers in before.items()})
@@ -90,16 +91,15 @@ class TrainingCheckpointCallback(BaseCallback):
             "file": ROWS.format(self._number),
             "written": {name: parts["written"].tolist() for name, parts in state.rows.items()},
         }
-        self._chunks = [kept for kept in self._chunks if not self._overwritten(kept["written"])] + [chunk]
+        self._chunks = [kept for kept in earlier if not self._overwritten(kept["written"])] + [chunk]
         write_atomically(self.folder / chunk["file"], npz_bytes(rows))
         state.rows = {}
         more = {name: read() for name, read in self.more.items()}
         state.data["checkpoint"] = {"number": self._number, "chunks": self._chunks, "more": more}
+        model.checkpoint = {**state.data["checkpoint"], "folder": self.folder.resolve()}
         path = self.folder / STATE.format(self._number)
         files.save(model, path, state)
-        self._remove_older()
-        self.n_written += 1
-        self.seconds_spent += time.perf_counter() - started
+        self._remove_older({each["file"] for each in (*earlier, *self._chunks)})
         if self.verbose >= 1:
             print(f"Checkpoint {path} after {model.num_timesteps} skills.")  # noqa: T201 - as SB3's CheckpointCallback
         return path
@@ -112,20 +112,13 @@ class TrainingCheckpointCallback(BaseCallback):
             for name, buffer in buffers.items()
         )
 
-    def _remove_older(self) -> None:
-        states = sorted(self.folder.glob("state_????????.zip"))
-        for old in states[:-N_KEPT]:
+    def _remove_older(self, needed: set[str]) -> None:
+        """All but the two newest states, and the chunks that neither of them names."""
+        for old in sorted(self.folder.glob("state_????????.zip"))[:-N_KEPT]:
             old.unlink(missing_ok=True)
-        if len(states) > N_KEPT:  # the older of the two that stay names chunks of its own
-            needed = {chunk["file"] for path in states[-N_KEPT:] for chunk in _chunks_of(path)}
-            for rows in self.folder.glob("rows_????????.npz"):
-                if rows.name not in needed:
-                    rows.unlink(missing_ok=True)
-
-
-def _chunks_of(path: Path) -> list[dict[str, Any]]:
-    data = files.read_training_data(path)
-    return [] if data is None else list(data["checkpoint"]["chunks"])
+        for rows in self.folder.glob("rows_????????.npz"):
+            if rows.name not in needed:
+                rows.unlink(missing_ok=True)
 
 
 def newest_checkpoint(folder: str | Path) -> Path | None:
@@ -164,7 +157,7 @@ def _load(kind: type[Model], path: Path, env: GymEnv, device: th.device | str, s
     buffers = model._buffers()
     try:
         assert model._state is not None
-        model.checkpoint = model._state.data["checkpoint"]
+        model.checkpoint = {**model._state.data["checkpoint"], "folder": path.parent.resolve()}
         for chunk in model.checkpoint["chunks"]:
             rows = arrays_of((path.parent / chunk["file"]).read_bytes())
             for name, buffer in buffers.items():

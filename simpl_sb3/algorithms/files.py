@@ -158,21 +158,6 @@ def load(
     return model
 
 
-def read_training_data(path: Path) -> dict[str, Any] | None:
-    """
-    The plain data of a file's training state; None where it holds none.
-
-    :raises ModelFileError: for a file that is damaged
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            found = "training.json" in archive.namelist()
-            data: dict[str, Any] | None = json.loads(_member(archive, "training.json")) if found else None
-            return data
-    except Exception as error:  # noqa: BLE001 - as in load
-        raise ModelFileError(f"{path} holds no training state: {type(error).__name__}: {error}") from None
-
-
 def _training_state(path: Any, buffers: Mapping[str, TaskReplayBuffer]) -> TrainingState | None:
     """
     The state in a model file, and its rows in the buffers; None where it holds none.

@@ -2,18 +2,12 @@
 
 import csv
 import io
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from simpl_sb3.files import write_atomically
 
-__all__ = ["KeptLog", "say"]
-
-
-def say(text: str) -> None:
-    """A line on standard error, beside the bars."""
-    sys.stderr.write(f"{text}\n")
+__all__ = ["KeptLog"]
 
 
 class KeptLog:

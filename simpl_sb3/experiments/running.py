@@ -1,5 +1,6 @@
 """The stages at work: where library, environments and disk meet; all is checked before something is written."""
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from simpl_sb3.algorithms.checkpoints import TrainingCheckpointCallback, load_ch
 from simpl_sb3.demonstrations.minari import load_minari, open_minari, read_settings, write_minari
 from simpl_sb3.domains import Domain, find_domain, refuse_unconverted
 from simpl_sb3.errors import SettingsError
-from simpl_sb3.experiments.kept_log import KeptLog, say
+from simpl_sb3.experiments.kept_log import KeptLog
 from simpl_sb3.experiments.run_folder import RunFolder
 from simpl_sb3.experiments.stage import RunOptions, Stage, json_value
 from simpl_sb3.methods import ARTEFACTS, find_method
@@ -127,7 +128,7 @@ def extract(stage: Stage, options: RunOptions) -> Path:
     total = settings["total_updates"]
     folder = run.start()
     if run.resumes and extractor.restore():
-        say(f"Going on after {extractor.n_updates} of {total} updates.")
+        sys.stderr.write(f"Going on after {extractor.n_updates} of {total} updates.\n")
     log = KeptLog(folder / "progress.csv", "time/n_updates", extractor.n_updates)
     try:
         skills = extractor.learn(total, callback=checkpoint_now_and_then(folder), progress_bar=options.progress_bar)
@@ -311,7 +312,7 @@ def taken_up(model: Any, checkpoints: Path, options: RunOptions) -> tuple[Any, f
         return model, None
     older = load_checkpoint(type(model), checkpoints, model.env, model.device, verbose=options.verbose)
     assert older.checkpoint is not None
-    say(f"Going on after {older.num_timesteps} skills.")
+    sys.stderr.write(f"Going on after {older.num_timesteps} skills.\n")
     return older, float(older.checkpoint["more"]["seconds"])
 
 

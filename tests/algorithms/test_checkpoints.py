@@ -110,3 +110,15 @@ def test_no_checkpoint_before_its_time(tmp_path: Path) -> None:
     model = SkillPriorPEARL("MlpPolicy", envs(0), **SETTINGS)
     model.learn(60, TrainingCheckpointCallback(tmp_path, seconds=1e6))
     assert not list(tmp_path.iterdir())
+
+
+def test_another_learning_into_a_folder_that_is_used_and_into_another_one(tmp_path: Path) -> None:
+    """The newest checkpoint is always that of the last learning, with all of its rows."""
+    old = learn(tmp_path / "used", total=60)
+    model = SkillPriorPEARL("MlpPolicy", envs(5), **SETTINGS)
+    for folder in ("used", "used", "another"):
+        model.learn(40, TrainingCheckpointCallback(tmp_path / folder, seconds=0.0), reset_num_timesteps=False)
+        again = load_checkpoint(SkillPriorPEARL, tmp_path / folder, envs(3), device="cpu")
+        assert again.num_timesteps == model.num_timesteps > 0
+        assert (again.replay_buffer.rows == model.replay_buffer.rows).all()
+    assert old.num_timesteps != model.num_timesteps
