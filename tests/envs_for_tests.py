@@ -11,7 +11,7 @@ from gymnasium.spaces import Box, Dict
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import KVWriter, Logger
 
-from simpl_sb3.experience.buffer import SkillEpisode
+from simpl_sb3.experience.episode import SkillEpisode
 from simpl_sb3.skills.model import SkillModel
 
 OBSERVATIONS = Box(-50.0, 50.0, (2,), np.float32)

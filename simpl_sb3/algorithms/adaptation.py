@@ -6,6 +6,7 @@ more than three. An agent that has lived through its episodes leaves the batch. 
 was never rewarded while it explored goes on exploring, and begins to fine-tune, by itself, once it was.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,9 @@ import torch as th
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv
 
-from simpl_sb3.algorithms.exploration import Explorer
-from simpl_sb3.algorithms.policies import Gaussian, SkillPriorPolicy
-from simpl_sb3.algorithms.settings import INITIAL_MULTIPLIER, AdaptationSettings, SkillPriorSACSettings
+from simpl_sb3.algorithms.exploration import Elimination, Explorer
+from simpl_sb3.algorithms.policies import Gaussian, SkillPriorPEARLPolicy, SkillPriorPolicy
+from simpl_sb3.algorithms.settings import INFERRING, INITIAL_MULTIPLIER, AdaptationSettings, SkillPriorSACSettings
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.algorithms.updates import AgentLearner
 from simpl_sb3.bars import EpisodeBar
@@ -128,15 +129,29 @@ class Adaptation:
         self.finished = np.zeros(n_agents, int)
         self.lived = np.zeros(n_agents, int)  # skills
         self.exploring = np.zeros(n_agents, bool)
+        self.inferring = np.zeros(n_agents, bool)  # explores with what a first reward says
         self.cohorts: list[Cohort] = []
         sizes = (n_agents, settings.buffer_size, skills.observation_space.shape[0], skills.skill_dim)
         self.context = TaskReplayBuffer(*sizes, seed, self.device)
         self.replay = TaskReplayBuffer(*sizes, seed, self.device, settings.handle_timeout_termination)
         self.agents: list[SkillPriorSAC | None] = [None] * n_agents
         if self.meta is not None:
-            source = "prior" if settings.exploration == "prior" else "aggregate"
-            self.explorer = Explorer(self.meta, settings, source)
             self.meta.set_training_mode(False)
+            source = "prior" if settings.exploration == "prior" else "aggregate"
+            self.explorer = Explorer(self.meta, settings, source, self._elimination(self.meta))
+
+    def _elimination(self, meta: SkillPriorPEARLPolicy) -> Elimination | None:
+        """Where the settings ask for it, and the meta-policy has seen a reward."""
+        if self.settings.exploration != "unvisited" or not self.settings.n_exploration_episodes:
+            return None
+        if not meta.imagined.known:
+            warnings.warn(
+                "The meta-trained model remembers no visited states (it was never rewarded, or saved by an earlier "
+                "version): exploration='posterior' is used in place of 'unvisited'.",
+                stacklevel=2,
+            )
+            return None
+        return Elimination(meta, len(self.tasks))
 
     def run(self) -> list[SkillPriorSAC]:
         """Explore, infer, fine-tune; one agent per task, in the tasks' order."""
@@ -166,9 +181,8 @@ class Adaptation:
             return Job(self.tasks[agent], agent, "exploration" if self.exploring[agent] else "fine-tuning")
 
         size = 0 if self.meta is None else self.explorer.size
-        collector = EpisodeCollector(
-            self.env, self._act, next_job, self._guess_for, size, settings.exploration_latent_skills, self._store
-        )
+        is_over = self._guess_is_over
+        collector = EpisodeCollector(self.env, self._act, next_job, self._guess_for, size, is_over, self._store)
         while True:
             if retire:
                 self._retire(np.flatnonzero(~collector.active))
@@ -197,6 +211,7 @@ class Adaptation:
             if mine.any():
                 rows = {name: column[mine] for name, column in step.rows.items()}
                 buffer.add(step.indices[mine], rows, step.ends[mine])
+        self._rule_out(step.indices[(self.exploring & ~self.inferring)[step.indices]])
         self.lived[step.indices] += 1
         for episode in step.finished:
             agent = episode.job.task_index
@@ -211,9 +226,19 @@ class Adaptation:
     def _guess_for(self, job: Job) -> th.Tensor:
         if job.kind != "exploration":
             return th.zeros(0 if self.meta is None else self.explorer.size)
-        if self.settings.exploration == "posterior" and self.context.rewarded(job.task_index):
-            return self.explorer.guess_from(self._infer([job.task_index]))
-        return self.explorer.guess()
+        if self.settings.exploration in INFERRING and self.context.rewarded(job.task_index):
+            self.inferring[job.task_index] = True
+            return self.explorer.guess_from(self._infer([job.task_index]), job.task_index)
+        return self.explorer.guess(job.task_index)
+
+    def _guess_is_over(self, agent: int, age: int) -> bool:
+        return self.explorer.is_over(agent, age)
+
+    def _rule_out(self, agents: np.ndarray) -> None:
+        """What these agents saw last: without a reward, or they infer from the next guess on."""
+        elimination = None if self.meta is None else self.explorer.elimination
+        if elimination is not None and len(agents):
+            elimination.rule_out(agents, self.context.newest(agents))
 
     def _infer(self, agents: Sequence[int] | np.ndarray) -> Gaussian:
         """q(e | everything these agents have seen), each (len(agents), E)."""

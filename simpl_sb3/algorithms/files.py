@@ -198,7 +198,7 @@ def _take_data(model: "SkillAlgorithm", data: dict[str, Any], tensors: Any, path
         model.skills = Skills.from_settings(data["skills"])
         model.observation_space, model.action_space = _spaces(model.skills, bound)
         described = model._make_policy()
-    _check_tensors(described, tensors, path)
+    _checked_tensors(described, tensors, path)
     model.skills = Skills.from_settings(data["skills"])
     model.skills.load_state_dict(dict(_frozen(tensors)))
     model.skills.check_buffers()
@@ -230,8 +230,7 @@ def take_parameters(model: "SkillAlgorithm", state: Mapping[str, Any], source: s
     :param source: what errors call it
     :raises ModelFileError: for tensors that do not fit
     """
-    if "policy" in state:
-        _check_tensors(model.policy, state["policy"], source)
+    policy = _checked_tensors(model.policy, state["policy"], source) if "policy" in state else None
     if "learner" in state:
         try:
             model.learner.load_state_dict(state["learner"])
@@ -239,18 +238,26 @@ def take_parameters(model: "SkillAlgorithm", state: Mapping[str, Any], source: s
             raise ModelFileError(f"{source}: {error}") from None
         except Exception as error:  # noqa: BLE001 - as in load
             raise ModelFileError(f"{source}: its optimisers do not fit its settings: {error!r}") from None
-    if "policy" in state:
-        model.policy.load_state_dict(state["policy"])
+    if policy is not None:
+        model.policy.load_state_dict(policy)
 
 
-def _check_tensors(policy: th.nn.Module, tensors: Any, source: Any) -> None:
+def _checked_tensors(policy: th.nn.Module, tensors: Any, source: Any) -> dict[str, th.Tensor]:
     """
-    :raises ModelFileError: where a file's tensors are not those of the policy, in name, shape or kind
+    A file's tensors; zeros where an earlier version's file lacks what the policy class has had since.
+
+    :raises ModelFileError: where they are not those of the policy, in name, shape or kind
     """
+    expected = policy.state_dict()
+    later = {name: th.zeros(expected[name].shape) for name in getattr(policy, "later_tensors", ())}
     try:
-        check_tensors(tensors, policy.state_dict())
+        whole = later | dict(tensors)
+        check_tensors(whole, expected)
     except ModelFileError as error:
         raise ModelFileError(f"{source}: its tensors do not fit its settings: {error}.") from None
+    except (TypeError, ValueError):
+        raise ModelFileError(f"{source}: expected a dictionary of tensors, got {type(tensors).__name__}.") from None
+    return whole
 
 
 def _read(path: Any, cls: type["SkillAlgorithm"], device: str) -> tuple[dict[str, Any], dict[str, Any]]:

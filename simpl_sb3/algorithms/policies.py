@@ -22,6 +22,7 @@ from stable_baselines3.common.policies import BasePolicy
 from torch import nn
 
 from simpl_sb3 import functional
+from simpl_sb3.algorithms.imagined_tasks import ImaginedTasks
 from simpl_sb3.algorithms.networks import EnsembleMLP
 from simpl_sb3.algorithms.task_encoders import make_task_encoder
 from simpl_sb3.errors import DivergenceError, SettingsError
@@ -285,6 +286,7 @@ class SkillPriorPEARLPolicy(SkillActorCritic):
     :param exploration_spread: factor on the standard deviation of "aggregate"
     """
 
+    later_tensors = ("imagined.rows", "imagined.unrewarded", "imagined.reward")  # not in earlier files
     latent_mean: th.Tensor
     latent_cholesky: th.Tensor
 
@@ -307,6 +309,7 @@ class SkillPriorPEARLPolicy(SkillActorCritic):
         self.exploration, self.exploration_spread = exploration, exploration_spread
         self.register_buffer("latent_mean", th.zeros(task_latent_dim))  # the training tasks' latents, as one Gaussian
         self.register_buffer("latent_cholesky", th.eye(task_latent_dim))
+        self.imagined = ImaginedTasks(self.observation_dim, self.skills.skill_dim)
 
     def sample_latent(self, exploration: str, spread: float = 1.0) -> th.Tensor:
         """
@@ -338,10 +341,13 @@ class SkillPriorPEARLPolicy(SkillActorCritic):
         :param context: rows (s, z, r, done, s'), (T, N, row)
         :return: mean and standard deviation, each (T, E)
         """
+        return self.task_encoder.infer(self._embed(context))
+
+    def _embed(self, rows: th.Tensor) -> th.Tensor:
         size = self.observation_dim
-        before, middle, after = context.split([size, context.shape[-1] - 2 * size, size], dim=-1)
-        rows = th.cat([self.skills.standardise(before), middle, self.skills.standardise(after)], dim=-1)
-        return self.task_encoder(rows)
+        before, middle, after = rows.split([size, rows.shape[-1] - 2 * size, size], dim=-1)
+        standardised = th.cat([self.skills.standardise(before), middle, self.skills.standardise(after)], dim=-1)
+        return self.task_encoder.embed(standardised)
 
     @th.no_grad()
     @small_products()
@@ -349,6 +355,13 @@ class SkillPriorPEARLPolicy(SkillActorCritic):
     def infer(self, context: th.Tensor) -> Gaussian:
         """As :meth:`encode`, without gradients and in float32: what a context says about its task."""
         return self.encode(context.to(self.device))
+
+    @th.no_grad()
+    @small_products()
+    @matmul_precision("highest")
+    def imagine(self, rows: th.Tensor) -> Gaussian:
+        """q(e | one reward, after the last state of a row) for rows (K, row), whose own rewards do not matter."""
+        return self.imagined.infer(rows.to(self.device), self._embed, self.task_encoder.infer)
 
     def predict(  # type: ignore[override]
         self,

@@ -36,7 +36,8 @@ __all__ = [
     "SkillPriorSACSettings",
 ]
 
-EXPLORATION = ("prior", "aggregate", "posterior")
+EXPLORATION = ("prior", "aggregate", "posterior", "unvisited")
+INFERRING = EXPLORATION[2:]  # ways that turn to q(e | what was seen) with the first reward
 TASK_ENCODERS = ("set-transformer", "attention", "deep-set", "product-of-gaussians")
 """Names of the classes in ``task_encoders.TASK_ENCODERS``, which need torch; settings do not."""
 ACTIVATIONS = {
@@ -199,7 +200,9 @@ class AdaptationSettings(AgentSettings, PolicySettings, ExplorationSettings):
     :param n_episodes: episodes in all, the exploring ones included
     :param n_exploration_episodes: episodes with the meta-policy before the task latent is fixed; none without one
     :param exploration: "prior": e from N(0, I) (the paper); "aggregate": from a Gaussian around the training tasks'
-        latents; "posterior": "aggregate" until something was rewarded, and from then on q(e | what was seen so far)
+        latents; "posterior": "aggregate" until something was rewarded, and from then on q(e | what was seen so far);
+        "unvisited": the same, but until then from the tasks that reward a state which meta-training visited and this
+        agent has not
     :param explore_until_reward: go on exploring, beyond ``n_exploration_episodes``, while nothing was rewarded, and
         infer and fine-tune after that; False fine-tunes at once, as the paper does
     :param context_size: context rows shown to the task encoder; None for all of them (the paper)
@@ -211,7 +214,7 @@ class AdaptationSettings(AgentSettings, PolicySettings, ExplorationSettings):
 
     n_episodes: int = setting(205, at_least=1, at_most=10_000_000)
     n_exploration_episodes: int = setting(20, at_least=0)
-    exploration: str = setting("posterior", one_of=EXPLORATION)
+    exploration: str = setting("unvisited", one_of=EXPLORATION)
     explore_until_reward: bool = False
     context_size: int | None = setting(256, at_least=1)
     context_reward_rows: int = setting(32, at_least=0)

@@ -34,8 +34,9 @@ from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.algorithms.tasks import find_tasks
 from simpl_sb3.algorithms.updates import MetaLearner
 from simpl_sb3.errors import SettingsError
-from simpl_sb3.experience.buffer import SkillEpisode, TaskBatch, TaskReplayBuffer
+from simpl_sb3.experience.buffer import TaskBatch, TaskReplayBuffer
 from simpl_sb3.experience.collector import EpisodeCollector, FinishedEpisode, Job
+from simpl_sb3.experience.episode import SkillEpisode
 
 
 class SkillPriorPEARL(SkillAlgorithm):
@@ -171,7 +172,7 @@ class SkillPriorPEARL(SkillAlgorithm):
             next_job,
             self._guess_for,
             self.explorer.size,
-            self.config.exploration_latent_skills,
+            self.explorer.is_over,
         )
         self._show("collect")
         self._iteration_skills = 0
@@ -252,9 +253,10 @@ class SkillPriorPEARL(SkillAlgorithm):
         return {**super()._buffers(), "context_buffer": self.context_buffer}
 
     def _remember_latents(self) -> None:
-        """Note where the training tasks' latents lie, for ``exploration="aggregate"``."""
+        """Note where the training tasks' latents lie and what was visited, for whoever explores a new task."""
         ready = np.flatnonzero(self.context_buffer.sizes > 0)
         self.policy.remember_latents(*self.policy.infer(self._contexts(ready)))
+        self.policy.imagined.remember(*self.context_buffer.evenly_spaced(50_000), self.policy.imagine)
 
     def _draw_tasks(self) -> np.ndarray:
         """Tasks of one update, the prior-sized group first, (T,)."""

@@ -1,7 +1,8 @@
 """
 Task encoders q(e | context): a set of transitions in, a Gaussian over the task latent out (Section 4.2, Appendix E).
 
-All are permutation invariant, and map (T, N, row) to a mean and a standard deviation, each (T, E).
+All are permutation invariant, and map (T, N, row) to a mean and a standard deviation, each (T, E): :meth:`embed` sees
+each row alone, :meth:`pool` the set of them, a head makes the Gaussian.
 One context row is one skill: (s, z, r, done, s'), with r summed over the skill.
 """
 
@@ -69,28 +70,38 @@ class InducedAttentionBlock(nn.Module):
 
 class TaskEncoder(nn.Module):
     """
-    q(e | context): :meth:`pool` turns the set into one vector, a linear head into mean and std.
+    q(e | context): :meth:`embed` sees each row alone, :meth:`pool` turns the set into one vector, a linear head into
+    mean and std.
 
     :param row_dim: numbers in one context row
     :param latent_dim: E
     :param width: hidden features
     """
 
+    embed: nn.Module  # (..., row) -> (..., width)
+
     def __init__(self, row_dim: int, latent_dim: int, width: int, pooled_dim: int) -> None:
         super().__init__()
         self.row_dim, self.latent_dim = row_dim, latent_dim
         self.head = _mlp([pooled_dim, width, 2 * latent_dim])
 
-    def pool(self, context: th.Tensor) -> th.Tensor:
-        """(T, N, row) -> (T, pooled)."""
+    def pool(self, rows: th.Tensor) -> th.Tensor:
+        """Embedded rows (T, N, width) -> (T, pooled)."""
         raise NotImplementedError
+
+    def infer(self, rows: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
+        """
+        :param rows: embedded, (T, N, width)
+        :return: mean and standard deviation, each (T, E); the untrained standard deviation is near 1
+        """
+        return gaussian_from(self.head(self.pool(rows)))
 
     def forward(self, context: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
         """
         :param context: (T, N, row)
-        :return: mean and standard deviation, each (T, E); the untrained standard deviation is near 1
+        :return: mean and standard deviation, each (T, E)
         """
-        return gaussian_from(self.head(self.pool(context)))
+        return self.infer(self.embed(context))
 
 
 def gaussian_from(output: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
@@ -111,8 +122,8 @@ class SetTransformerEncoder(TaskEncoder):
         self.seed = nn.Parameter(th.randn(1, 1, width) / math.sqrt(width))
         self.collect = AttentionBlock(width, heads)
 
-    def pool(self, context: th.Tensor) -> th.Tensor:
-        rows = self.blocks(self.embed(context))
+    def pool(self, rows: th.Tensor) -> th.Tensor:
+        rows = self.blocks(rows)
         return self.collect(self.seed.expand(len(rows), -1, -1), rows).squeeze(1)
 
 
@@ -125,8 +136,7 @@ class AttentionEncoder(TaskEncoder):
         self.seeds = nn.Parameter(th.randn(1, seeds, width) / math.sqrt(width))
         self.collect = AttentionBlock(width, heads)
 
-    def pool(self, context: th.Tensor) -> th.Tensor:
-        rows = self.embed(context)
+    def pool(self, rows: th.Tensor) -> th.Tensor:
         return self.collect(self.seeds.expand(len(rows), -1, -1), rows).flatten(1)
 
 
@@ -137,8 +147,7 @@ class DeepSetEncoder(TaskEncoder):
         super().__init__(row_dim, latent_dim, width, pooled_dim=2 * width)
         self.embed = _mlp([row_dim, width, width])
 
-    def pool(self, context: th.Tensor) -> th.Tensor:
-        rows = self.embed(context)
+    def pool(self, rows: th.Tensor) -> th.Tensor:
         return th.cat([rows.mean(dim=1), rows.amax(dim=1)], dim=-1)
 
 
@@ -149,11 +158,8 @@ class ProductOfGaussiansEncoder(TaskEncoder):
         super().__init__(row_dim, latent_dim, width, pooled_dim=width)
         self.embed = _mlp([row_dim, width, width])
 
-    def pool(self, context: th.Tensor) -> th.Tensor:
-        return self.embed(context)  # (T, N, width): the rows are pooled as Gaussians
-
-    def forward(self, context: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
-        mean, std = gaussian_from(self.head(self.pool(context)))  # (T, N, E)
+    def infer(self, rows: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
+        mean, std = gaussian_from(self.head(rows))  # (T, N, E): pooled as Gaussians
         precision = std.pow(-2)
         total = precision.sum(dim=1)
         return (mean * precision).sum(dim=1) / total, total.rsqrt()

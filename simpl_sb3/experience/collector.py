@@ -10,7 +10,7 @@ import torch as th
 from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.errors import EnvironmentSpecError
-from simpl_sb3.experience.buffer import ROW_FIELDS, SkillEpisode
+from simpl_sb3.experience.episode import ROW_FIELDS, SkillEpisode
 from simpl_sb3.threads import small_products
 
 MAX_EPISODE_ENV_STEPS = 100_000
@@ -86,7 +86,8 @@ class EpisodeCollector:
     :param next_job: what an environment (by its index) does next; None for nothing
     :param latent_for: what a job is acted with, (E,), asked for when the job begins
     :param task_latent_dim: E
-    :param latent_skills: skills after which an exploring episode draws its latent again; None keeps one throughout
+    :param is_over: whether an environment (by its index) asks for its latent again while it explores, so many skills
+        after it last did
     :param on_step: called after every skill, before what ended is followed by the next job
     """
 
@@ -97,17 +98,18 @@ class EpisodeCollector:
         next_job: Callable[[int], Job | None],
         latent_for: Callable[[Job], th.Tensor],
         task_latent_dim: int,
-        latent_skills: int | None = None,
+        is_over: Callable[[int, int], bool] = lambda index, age: False,
         on_step: Callable[[SkillStep], None] = lambda step: None,
     ) -> None:
         self.on_step = on_step
         self.env, self.act, self.next_job, self.latent_for = env, act, next_job, latent_for
-        self.latent_skills = latent_skills
+        self.is_over = is_over
         self.jobs: list[Job | None] = [None] * env.num_envs
         self.latents = th.zeros(env.num_envs, task_latent_dim)
         self.observations = np.zeros((env.num_envs, *env.observation_space.shape), np.float32)  # type: ignore[misc]
         self._steps: list[list[tuple[Any, ...]]] = [[] for _ in range(env.num_envs)]
         self._env_steps = np.zeros(env.num_envs, int)  # of the episode that runs
+        self._ages = np.zeros(env.num_envs, int)  # of the latents, skills
         self.assign(range(env.num_envs))
 
     @property
@@ -123,7 +125,7 @@ class EpisodeCollector:
                 self.env.env_method("set_task", job.task, indices=[i])
                 observation, _ = self.env.env_method("reset", indices=[i])[0]
                 self.observations[i] = observation
-                self.latents[i] = self.latent_for(job)
+                self._ask(int(i), job)
         set_active = getattr(self.env, "set_active", None)
         if set_active is not None:
             set_active(self.active)
@@ -158,21 +160,20 @@ class EpisodeCollector:
             )
         finished = [self._finish(int(i)) for i in indices if dones[i]]
         self.observations[indices] = np.asarray(observations)[indices]
-        self._redraw(indices)
+        self._ages[indices] += 1
         dones = dones & self.active
         step = SkillStep(indices, rows, dones[indices], finished, rewards, infos, dones)
         self.on_step(step)
+        for i in indices[~dones[indices]]:
+            job = self.jobs[i]
+            if job is not None and job.kind == "exploration" and self.is_over(int(i), int(self._ages[i])):
+                self._ask(int(i), job)
         if finished:
             self.assign(np.flatnonzero(dones))
         return step
 
-    def _redraw(self, indices: np.ndarray) -> None:
-        if self.latent_skills is None:
-            return
-        for i in indices:
-            job, age = self.jobs[i], len(self._steps[i])
-            if job is not None and job.kind == "exploration" and age % self.latent_skills == 0 < age:
-                self.latents[i] = self.latent_for(job)
+    def _ask(self, index: int, job: Job) -> None:
+        self.latents[index], self._ages[index] = self.latent_for(job), 0
 
     def _finish(self, index: int) -> FinishedEpisode:
         *columns, env_observations, told = zip(*self._steps[index], strict=True)

@@ -121,13 +121,9 @@ def test_product_of_equal_gaussians_by_hand() -> None:
 def test_product_of_different_gaussians_by_hand() -> None:
     """Of N(0, 1) and N(3, 1/2): precision 1 + 2, mean 2 * 3 / 3."""
 
-    class Given(ProductOfGaussiansEncoder):
-        def pool(self, rows: th.Tensor) -> th.Tensor:
-            return rows
-
-    encoder = Given(2, 1, WIDTH)
+    encoder = ProductOfGaussiansEncoder(2, 1, WIDTH)
     raws = [math.log(math.expm1(std - 1e-4)) - math.log(math.e - 1.0) for std in (1.0, math.sqrt(0.5))]
-    encoder.head = nn.Identity()
+    encoder.embed = encoder.head = nn.Identity()
     mean, std = encoder(th.tensor([[[0.0, raws[0]], [3.0, raws[1]]]]))
     assert mean.item() == pytest.approx(2.0, rel=1e-4)
     assert std.item() == pytest.approx(math.sqrt(1.0 / 3.0), rel=1e-4)

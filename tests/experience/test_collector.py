@@ -150,7 +150,7 @@ def test_an_exploring_episode_may_draw_its_latent_again() -> None:
         lambda _: waiting.popleft() if waiting else None,
         draw,
         LATENT,
-        2,
+        lambda _, age: age >= 2,
     )
     latents = []
     while collector.active.any():
