@@ -6,7 +6,6 @@ more than three. An agent that has lived through its episodes leaves the batch. 
 was never rewarded while it explored goes on exploring, and begins to fine-tune, by itself, once it was.
 """
 
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -141,17 +140,10 @@ class Adaptation:
             self.explorer = Explorer(self.meta, settings, source, self._elimination(self.meta))
 
     def _elimination(self, meta: SkillPriorPEARLPolicy) -> Elimination | None:
-        """Where the settings ask for it, and the meta-policy has seen a reward."""
+        """Where the settings ask for it, and the meta-policy knows of rewards."""
         if self.settings.exploration != "unvisited" or not self.settings.n_exploration_episodes:
             return None
-        if not meta.imagined.known:
-            warnings.warn(
-                "The meta-trained model remembers no visited states (it was never rewarded, or saved by an earlier "
-                "version): exploration='posterior' is used in place of 'unvisited'.",
-                stacklevel=2,
-            )
-            return None
-        return Elimination(meta, len(self.tasks))
+        return Elimination(meta, len(self.tasks)) if meta.imagined.known else None
 
     def run(self) -> list[SkillPriorSAC]:
         """Explore, infer, fine-tune; one agent per task, in the tasks' order."""

@@ -202,7 +202,7 @@ class AdaptationSettings(AgentSettings, PolicySettings, ExplorationSettings):
     :param exploration: "prior": e from N(0, I) (the paper); "aggregate": from a Gaussian around the training tasks'
         latents; "posterior": "aggregate" until something was rewarded, and from then on q(e | what was seen so far);
         "unvisited": the same, but until then from the tasks that reward a state which meta-training visited and this
-        agent has not
+        agent has not (as "posterior" where meta-training saw no reward, or was saved by an earlier version)
     :param explore_until_reward: go on exploring, beyond ``n_exploration_episodes``, while nothing was rewarded, and
         infer and fine-tune after that; False fine-tunes at once, as the paper does
     :param context_size: context rows shown to the task encoder; None for all of them (the paper)

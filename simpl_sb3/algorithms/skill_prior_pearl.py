@@ -31,7 +31,7 @@ from simpl_sb3.algorithms.exploration import Explorer
 from simpl_sb3.algorithms.policies import Gaussian, SkillPriorPEARLPolicy
 from simpl_sb3.algorithms.settings import AdaptationSettings, MetaPolicySettings, MetaTrainingSettings
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
-from simpl_sb3.algorithms.tasks import find_tasks
+from simpl_sb3.algorithms.tasks import default_timesteps, find_tasks
 from simpl_sb3.algorithms.updates import MetaLearner
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.experience.buffer import TaskBatch, TaskReplayBuffer
@@ -139,7 +139,7 @@ class SkillPriorPEARL(SkillAlgorithm):
 
     def learn(
         self,
-        total_timesteps: int = 250_000,
+        total_timesteps: int | None = None,
         callback: MaybeCallback = None,
         log_interval: int | None = 1,
         tb_log_name: str = "SkillPriorPEARL",
@@ -150,11 +150,16 @@ class SkillPriorPEARL(SkillAlgorithm):
         Meta-train; as in SB3, but for the clock. A meta-iteration ends with its updates: no episode begins once
         ``total_timesteps`` skills are lived, those that have begun are finished.
 
-        :param total_timesteps: skills (not env steps) to live
+        :param total_timesteps: skills (not env steps) to live; None takes ``default_timesteps``
         :param log_interval: meta-iterations between two prints of the metrics
         """
         warn_of_exploring_evaluation(callback)
-        return self._learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
+        total = self.default_timesteps() if total_timesteps is None else total_timesteps
+        return self._learn(total, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
+
+    def default_timesteps(self) -> int:
+        """Skills that :meth:`learn` lives unless told: 32 episodes of full length for each training task."""
+        return 0 if self.env is None else default_timesteps(self.env, self.skills.horizon)
 
     def _collect(self, callback: BaseCallback, log_interval: int | None, total_timesteps: int) -> bool:
         """One meta-iteration: for each training task one episode that explores, and one with e from its posterior."""
@@ -271,9 +276,8 @@ class SkillPriorPEARL(SkillAlgorithm):
 
     def _draw_contexts(self, tasks: np.ndarray) -> tuple[th.Tensor, th.Tensor]:
         """Contexts of both groups' sizes, (T, N, row) each."""
-        n_prior = self.config.tasks_per_update[0]
-        few = self.context_buffer.sample_context(tasks[:n_prior], self.config.context_sizes[0])
-        return few, self._contexts(tasks[n_prior:])
+        few, many = np.split(tasks, self.config.tasks_per_update[:1])
+        return self.context_buffer.sample_context(few, self.config.context_sizes[0]), self._contexts(many)
 
     # ------------------------------------------------------------ using the meta-policy
 

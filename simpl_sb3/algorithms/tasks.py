@@ -7,7 +7,9 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.errors import EnvironmentSpecError
 
-__all__ = ["check_tasks", "find_tasks"]
+__all__ = ["check_tasks", "default_timesteps", "find_tasks"]
+
+DEFAULT_EPISODES = 16
 
 
 def find_tasks(env: VecEnv, expected: Sequence[str] = ()) -> tuple[Any, ...]:
@@ -43,6 +45,29 @@ def find_tasks(env: VecEnv, expected: Sequence[str] = ()) -> tuple[Any, ...]:
             f"The model was trained on the tasks {', '.join(expected)}; the environment has others."
         )
     return tasks
+
+
+def default_timesteps(env: VecEnv, horizon: int) -> int:
+    """
+    How many skills a meta-training lives where nothing is said: 16 episodes of full length for each training task that
+    explore, and as many that know the task.
+
+    :param horizon: env steps of a skill
+    :raises EnvironmentSpecError: for environments that do not tell their time limit
+    """
+    for name in ("spec", "_max_episode_steps"):  # the second is that of gymnasium.wrappers.TimeLimit
+        try:
+            found = env.get_attr(name)[0]
+        except (AttributeError, TypeError):
+            continue
+        limit = getattr(found, "max_episode_steps", found)
+        if isinstance(limit, int) and limit > 0:
+            return 2 * DEFAULT_EPISODES * len(find_tasks(env)) * -(-limit // horizon)
+    raise EnvironmentSpecError(
+        "learn() without total_timesteps takes 16 episodes of full length for each training task, and the environment "
+        "tells no time limit: expected learn(total_timesteps), or an environment that is registered with "
+        "max_episode_steps or wrapped in gymnasium.wrappers.TimeLimit."
+    )
 
 
 def _takes_tasks(env: VecEnv) -> bool:

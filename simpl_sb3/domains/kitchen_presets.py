@@ -62,7 +62,12 @@ PRESETS = (
             "exploration_latent_skills": None,
         },
         meta_train_env={"physics": "fast"},
-        adapt={**_KITCHEN_FAST_LEARNER, "exploration_latent_skills": None, "context_reward_rows": 64},
+        adapt={
+            **_KITCHEN_FAST_LEARNER,
+            "exploration": "posterior",
+            "exploration_latent_skills": None,
+            "context_reward_rows": 64,
+        },
         spirl={
             **_KITCHEN_FAST_LEARNER,
             **_KITCHEN_FAST_RETURN,

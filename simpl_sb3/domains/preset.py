@@ -42,7 +42,7 @@ class Preset:
     :param test_tasks: name of the task set to adapt to; None takes the domain's
     :param n_trajectories: demonstrations
     :param skill_updates: updates of the skill extractor
-    :param meta_timesteps: skills of meta-training
+    :param meta_timesteps: skills of meta-training; None leaves it to the method
     :param demo_episodes: episodes of each task in the demo: minutes, not an hour
     :param collect: of the domain's demonstrator
     :param extract: of ``SkillModelSettings`` and ``ExtractionSettings``
@@ -61,7 +61,7 @@ class Preset:
     test_tasks: str | None = None
     n_trajectories: int = 1_000
     skill_updates: int = 8_000
-    meta_timesteps: int = 250_000
+    meta_timesteps: int | None = None
     demo_episodes: int = 60
     collect: Mapping[str, Any] = field(default_factory=dict)
     extract: Mapping[str, Any] = field(default_factory=dict)
@@ -73,6 +73,8 @@ class Preset:
 
     def __post_init__(self) -> None:
         for name in ("n_trajectories", "skill_updates", "meta_timesteps", "demo_episodes"):
+            if name == "meta_timesteps" and self.meta_timesteps is None:
+                continue
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 raise SettingsError(f"Preset {self.name}: {name} is {getattr(self, name)!r}: expected at least 1.")
         try:

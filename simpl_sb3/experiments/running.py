@@ -267,13 +267,14 @@ def meta_train(stage: Stage, options: RunOptions) -> Path:
         verbose=options.verbose,
     )
     resolved = model.used_settings() if hasattr(model, "used_settings") else {}
-    record = used(stage, device, {**resolved, "n_envs": n_envs, "training": {}})
+    total = timesteps_of(model, settings["total_timesteps"])
+    record = used(stage, device, {**resolved, "n_envs": n_envs, "total_timesteps": total, "training": {}})
     del record["training"]  # its settings stand beside the others, as the model used them
-    folder, total = run.start(), settings["total_timesteps"]
+    folder = run.start()
     checkpoints = folder / "checkpoints"
     model, spent = taken_up(model, checkpoints, options) if run.resumes else (model, None)
-    goes_on = spent is not None
-    log = KeptLog(folder / "progress.csv", "time/total_timesteps", model.num_timesteps if goes_on else 0)
+    lived = 0 if spent is None else model.num_timesteps
+    log = KeptLog(folder / "progress.csv", "time/total_timesteps", lived)
     model.set_logger(configure(str(folder), ["csv", "tensorboard", *(["stdout"] if options.verbose else [])]))
     limit = TimeLimit(None if settings["minutes"] is None else 60 * settings["minutes"])
     limit.started = started - (spent or 0.0)
@@ -283,9 +284,8 @@ def meta_train(stage: Stage, options: RunOptions) -> Path:
         callbacks.append(TrainingCheckpointCallback(checkpoints, CHECKPOINT_SECONDS, more))
     artefact = folder / ARTEFACTS["meta-model"]
     try:
-        how = {"reset_num_timesteps": False} if goes_on else {}
-        left = max(0, total - model.num_timesteps) if goes_on else total
-        model.learn(left, callbacks, progress_bar=options.progress_bar, **how)
+        how = {"progress_bar": options.progress_bar, **({} if spent is None else {"reset_num_timesteps": False})}
+        model.learn(max(0, total - lived), callbacks, **how)
         model.save(artefact)
     except KeyboardInterrupt as stop:
         model.save(artefact)
@@ -301,6 +301,19 @@ def meta_train(stage: Stage, options: RunOptions) -> Path:
         if getattr(model, "env", None) is not None:
             model.env.close()
     return run.finish(record, metrics_of(model))
+
+
+def timesteps_of(model: Any, given: int | None) -> int:
+    """
+    Skills that a model lives.
+
+    :raises SettingsError: where neither the stage nor the model says how many
+    """
+    if given is not None:
+        return given
+    if not hasattr(model, "default_timesteps"):
+        raise SettingsError(f"{type(model).__name__} has no number of timesteps of its own: give --total-timesteps.")
+    return int(model.default_timesteps())
 
 
 def taken_up(model: Any, checkpoints: Path, options: RunOptions) -> tuple[Any, float | None]:

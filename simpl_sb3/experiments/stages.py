@@ -181,7 +181,7 @@ def meta_train_stage(
     :param output: folder for model.zip
     :param method: name, import path or file of the method
     :param train_tasks: tasks as text; None takes the preset's or the domain's set
-    :param total_timesteps: skills to live; None takes the preset's number
+    :param total_timesteps: skills to live; None takes the preset's number, or leaves it to the method
     :param minutes: stop at the first meta-iteration past this; None for no limit
     :param n_envs: environments stepped at once; None takes two per task
     :param settings: of the method's meta-training, where they differ from the preset
@@ -200,7 +200,7 @@ def meta_train_stage(
             **_common(experiment, seed),
             "method": method,
             "train_tasks": tasks,
-            "total_timesteps": _whole("total_timesteps", timesteps, 1),
+            "total_timesteps": None if timesteps is None else _whole("total_timesteps", timesteps, 1),
             "minutes": minutes,
             "n_envs": None if n_envs is None else _whole("n_envs", n_envs, 1),
             "training": record.as_dict(),

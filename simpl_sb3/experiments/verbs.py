@@ -190,7 +190,7 @@ class MetaTrain(WithDomain, WithMethod, WithEnv, WithSettings, WithOverwrite, Wi
     output: Path
     skills: str | None = None
     train_tasks: str | None = None
-    total_timesteps: int = setting(250_000, at_least=1)
+    total_timesteps: int | None = setting(None, at_least=1)
     minutes: float | None = setting(None, above=0.0)
     n_envs: int | None = setting(None, at_least=1)
     verbose: int = setting(0, at_least=0)

@@ -46,7 +46,10 @@ class Adapter(Protocol):
 
 
 class TrainedModel(Protocol):
-    """What ``train`` makes: a model that knows its environment and has not learned yet; SB3's algorithms are such."""
+    """
+    What ``train`` makes: a model that knows its environment and has not learned yet; SB3's algorithms are such. One
+    with ``default_timesteps()`` needs no ``--total-timesteps``.
+    """
 
     num_timesteps: int
 

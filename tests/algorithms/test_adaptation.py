@@ -172,7 +172,12 @@ def test_episodes_that_only_explore(meta: SkillPriorPEARL) -> None:
 def test_who_was_never_rewarded_goes_on_exploring(meta: SkillPriorPEARL) -> None:
     """And begins to fine-tune in the episode after its first reward, as one whose exploring ended there."""
     agents, log, adaptation = run(
-        meta, explore_until_reward=True, n_episodes=12, exploration_skill_prior=0.5, context_size=None
+        meta,
+        explore_until_reward=True,
+        n_episodes=12,
+        exploration="posterior",
+        exploration_skill_prior=0.5,
+        context_size=None,
     )
     for i in range(3):
         kinds = [one.job.kind for _, one in log[i]]
@@ -198,7 +203,7 @@ def test_a_reward_in_the_last_exploring_episode_is_known_to_the_next(meta: Skill
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Adaptation, "_guess_for", spy)
-        _, log, _ = run(meta, n_exploration_episodes=5, exploration_latent_skills=None)
+        _, log, _ = run(meta, exploration="posterior", n_exploration_episodes=5, exploration_latent_skills=None)
     for i in range(3):
         rewarded = np.cumsum([one.episode.total_reward > 0 for _, one in log[i]]) > 0
         assert [was for agent, was in known if agent == i] == [False, *rewarded[:-1]]

@@ -184,8 +184,7 @@ def test_a_model_that_saw_no_reward_explores_around_the_training_tasks(trained_m
     known = trained_meta.policy.imagined.rows.clone()
     trained_meta.policy.imagined.rows.zero_()
     try:
-        with pytest.warns(UserWarning, match="remembers no visited states"):
-            _, _, adaptation = run(trained_meta, exploration="unvisited")
+        _, _, adaptation = run(trained_meta, exploration="unvisited")
         assert adaptation.explorer.elimination is None
     finally:
         trained_meta.policy.imagined.rows.copy_(known)

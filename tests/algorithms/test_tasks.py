@@ -1,12 +1,13 @@
 """The training tasks of an environment: found, checked, and one message where they cannot be had."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from stable_baselines3.common.vec_env import VecEnv
 
-from simpl_sb3.algorithms.tasks import find_tasks
+from simpl_sb3.algorithms.tasks import default_timesteps, find_tasks
 from simpl_sb3.errors import EnvironmentSpecError
 
 
@@ -73,3 +74,38 @@ def test_two_tasks_of_one_name_and_other_tasks_than_expected() -> None:
         ask((Goal("a"), Goal("a"), Goal("b")))
     with pytest.raises(EnvironmentSpecError, match=r"trained on the tasks a, b; the environment has others"):
         ask((Goal("b"), Goal("a")), ("a", "b"))
+
+
+# ---------------------------------------------------------------- how long to meta-train
+
+
+class Limited:
+    """A vec env with two tasks, and with what tells its time limit."""
+
+    def __init__(self, **known: Any) -> None:
+        self.known = {"train_tasks": (Goal("a"), Goal("b")), **known}
+
+    def get_attr(self, name: str) -> list[Any]:
+        if name not in self.known:
+            raise AttributeError(name)
+        return [self.known[name]]
+
+    def has_attr(self, name: str) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"spec": SimpleNamespace(max_episode_steps=95)},
+        {"spec": None, "_max_episode_steps": 95},
+        {"spec": SimpleNamespace(max_episode_steps=None), "_max_episode_steps": 95},
+    ],
+)
+def test_by_default_every_task_is_lived_in_for_32_full_episodes(known: dict[str, Any]) -> None:
+    assert default_timesteps(cast(VecEnv, Limited(**known)), horizon=10) == 32 * 2 * 10
+
+
+def test_without_a_time_limit_the_number_has_to_be_given() -> None:
+    with pytest.raises(EnvironmentSpecError, match="tells no time limit"):
+        default_timesteps(cast(VecEnv, Limited(spec=None)), horizon=10)
