@@ -8,8 +8,9 @@ import torch as th
 from stable_baselines3.common.utils import get_device
 
 from simpl_sb3.errors import SettingsError
+from simpl_sb3.threads import small_products
 
-__all__ = ["checked_device", "matmul_precision"]
+__all__ = ["checked_device", "inference", "matmul_precision"]
 
 
 @contextmanager
@@ -29,6 +30,16 @@ def matmul_precision(precision: str) -> Iterator[None]:
         yield
     finally:
         th.set_float32_matmul_precision(before)
+
+
+@contextmanager
+def inference() -> Iterator[None]:
+    """
+    For whatever asks networks for numbers, in a ``with`` block or a decorated function: no gradients, products in
+    float32 so that the numbers are the same everywhere, and on one thread, since they are small.
+    """
+    with th.no_grad(), small_products(), matmul_precision("highest"):
+        yield
 
 
 def checked_device(device: th.device | str) -> th.device:

@@ -198,6 +198,7 @@ class SkillAlgorithm(BaseAlgorithm):
         """The loop of ``learn``: collect, update, until ``total_timesteps`` skills are lived."""
         if self.env is None:
             raise SettingsError("This model has no environment: give one to load(path, env=...), or call set_env.")
+        checks.check_no_hidden_task(self.env)
         total_timesteps, callbacks = checks.checked_total(total_timesteps), checks.as_callbacks(callback)
         log_interval = None if log_interval is None else checked_number("log_interval", log_interval, 1)
         bar = [SkillProgressBar()] if progress_bar else []

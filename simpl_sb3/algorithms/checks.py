@@ -20,6 +20,7 @@ from simpl_sb3.skills.base import Skills
 __all__ = [
     "as_callbacks",
     "check_fits",
+    "check_no_hidden_task",
     "checked_env",
     "checked_folder",
     "checked_total",
@@ -47,6 +48,23 @@ def checked_total(total_timesteps: Any) -> int:
     if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
         raise SettingsError(f"total_timesteps is {total_timesteps!r}: expected a number of skills.")
     return int(number)
+
+
+def check_no_hidden_task(env: VecEnv) -> None:
+    """
+    ``DummyVecEnv.set_attr("task", ...)`` sets it on the outermost wrapper, where the environment does not look.
+
+    :raises EnvironmentSpecError: where a wrapper that takes no tasks has been given one
+    """
+    singles = getattr(env.unwrapped, "envs", None)
+    for single in singles if isinstance(singles, list) else []:
+        while isinstance(single, gym.Wrapper):
+            if "task" in vars(single) and not hasattr(type(single), "set_task"):
+                raise EnvironmentSpecError(
+                    f"A task was set on the wrapper {type(single).__name__}, and the environment inside still has its "
+                    'own: expected env.env_method("set_task", task).'
+                )
+            single = single.env
 
 
 def as_callbacks(callback: Any) -> list[BaseCallback]:

@@ -27,9 +27,8 @@ from simpl_sb3.algorithms.networks import EnsembleMLP
 from simpl_sb3.algorithms.task_encoders import make_task_encoder
 from simpl_sb3.errors import DivergenceError, SettingsError
 from simpl_sb3.experience.buffer import TaskBatch
-from simpl_sb3.numerics import matmul_precision
+from simpl_sb3.numerics import inference
 from simpl_sb3.skills.base import Skills
-from simpl_sb3.threads import small_products
 
 Gaussian = tuple[th.Tensor, th.Tensor]  # mean and standard deviation
 
@@ -132,9 +131,7 @@ class SkillActorCritic(BasePolicy):
 
     # ------------------------------------------------------------ the one way to act
 
-    @th.no_grad()
-    @small_products()
-    @matmul_precision("highest")
+    @inference()
     def act(
         self,
         observations: np.ndarray,
@@ -349,16 +346,12 @@ class SkillPriorPEARLPolicy(SkillActorCritic):
         standardised = th.cat([self.skills.standardise(before), middle, self.skills.standardise(after)], dim=-1)
         return self.task_encoder.embed(standardised)
 
-    @th.no_grad()
-    @small_products()
-    @matmul_precision("highest")
+    @inference()
     def infer(self, context: th.Tensor) -> Gaussian:
         """As :meth:`encode`, without gradients and in float32: what a context says about its task."""
         return self.encode(context.to(self.device))
 
-    @th.no_grad()
-    @small_products()
-    @matmul_precision("highest")
+    @inference()
     def imagine(self, rows: th.Tensor) -> Gaussian:
         """q(e | one reward, after the last state of a row) for rows (K, row), whose own rewards do not matter."""
         return self.imagined.infer(rows.to(self.device), self._embed, self.task_encoder.infer)

@@ -32,6 +32,8 @@ from simpl_sb3.threads import small_products
 
 __all__ = ["SkillVecEnv", "make_skill_vec_env"]
 
+OWN_STATE = ("active", "returns", "lengths", "env_steps", "observations")
+
 
 class SkillVecEnv(VecEnv):
     """
@@ -39,7 +41,7 @@ class SkillVecEnv(VecEnv):
     themselves).
 
     ``info`` is that of the wrapper, and at the end of an episode also SB3's: ``terminal_observation``,
-    ``TimeLimit.truncated`` and ``episode`` (return, and length in env steps). ``env_method`` knows ``set_task``,
+    ``TimeLimit.truncated`` and ``episode`` (return, and length in skills). ``env_method`` knows ``set_task``,
     ``reset``, and what the environments have.
 
     :param envs: a Gymnasium ``VectorEnv`` that is a :class:`~simpl_sb3.skills.held_envs.HeldVectorEnv`, or
@@ -78,7 +80,8 @@ class SkillVecEnv(VecEnv):
         super().__init__(self.envs.num_envs, observation_space, skill_action_space(self.skills, bound))
         self._actions = np.zeros((self.num_envs, self.skills.skill_dim), np.float32)
         self._active = np.ones(self.num_envs, bool)
-        self._returns, self._lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, int)
+        self._returns = np.zeros(self.num_envs)
+        self._lengths, self._env_steps = np.zeros((2, self.num_envs), int)  # of the episodes that run; skills are steps
         self._observations = np.zeros((self.num_envs, *observation_space.shape), np.float32)
 
     def __repr__(self) -> str:
@@ -99,7 +102,7 @@ class SkillVecEnv(VecEnv):
             )
         check_numbers(read, np.zeros(self.num_envs), np.zeros(self.num_envs, int), infos.get("task"))
         self._observations[mask] = read[mask]
-        self._returns[mask], self._lengths[mask] = 0.0, 0
+        self._returns[mask], self._lengths[mask], self._env_steps[mask] = 0.0, 0, 0
         for i in np.flatnonzero(mask):
             self.reset_infos[i] = info_of(infos, int(i))
 
@@ -144,7 +147,7 @@ class SkillVecEnv(VecEnv):
         for step in range(self.skills.horizon):
             raw, reward, now_terminated, now_truncated, info = self.envs.step(self._act(observations, self._actions))
             read = self._read(raw)
-            check_numbers(read, reward, self._lengths + steps + 1, info.get("task"))
+            check_numbers(read, reward, self._env_steps + steps + 1, info.get("task"))
             observations = np.where(self._column(running), read, observations)
             observed[step] = observations
             rewards[running] += reward[running]
@@ -160,7 +163,8 @@ class SkillVecEnv(VecEnv):
                 break
         self._observations = observations
         self._returns += rewards
-        self._lengths += steps
+        self._lengths += self._active
+        self._env_steps += steps
         infos = self._infos(last, observed, steps)
         for i in np.flatnonzero(known):
             infos[i]["is_success"] = bool(succeeded[i])
@@ -221,8 +225,7 @@ class SkillVecEnv(VecEnv):
         What the coming steps depend on, but for the tasks: see ``simpl_envs.vector_env``. Of plain environments, and of
         vector environments without ``get_state``, the random generators alone.
         """
-        own: dict[str, np.ndarray] = {"active": self._active, "returns": self._returns, "lengths": self._lengths}
-        own = {name: array.copy() for name, array in {**own, "observations": self._observations}.items()}
+        own = {name: getattr(self, f"_{name}").copy() for name in OWN_STATE}
         if hasattr(self.envs, "get_state"):
             theirs = self.envs.get_state()
         else:
@@ -247,8 +250,8 @@ class SkillVecEnv(VecEnv):
         else:
             self.envs.set_attr("np_random", generators_of(theirs["rngs"]))
         self.set_active(state["active"])
-        self._returns, self._lengths = state["returns"].copy(), state["lengths"].copy()
-        self._observations = state["observations"].copy()
+        for name in OWN_STATE[1:]:
+            setattr(self, f"_{name}", state[name].copy())
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: VecEnvIndices = None) -> list[bool]:
         """True for ``Monitor``: the infos hold what it would write. False for every other wrapper."""

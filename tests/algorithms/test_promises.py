@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch as th
 from algorithms_for_tests import KINDS, Kind, both, make, save_each, wrapped
-from envs_for_tests import SKILL_DIM, LineEnv, line_envs, same_parameters, tiny_skills
+from envs_for_tests import SKILL_DIM, LineEnv, LineTask, line_envs, same_parameters, tiny_skills
 from stable_baselines3.common.callbacks import CheckpointCallback
-from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
 
 from simpl_sb3.algorithms.policies import SkillPriorPEARLPolicy, SkillPriorPolicy
 from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
@@ -354,6 +355,17 @@ def test_numbers_of_skills_to_learn(kind: Kind) -> None:
     for wrong in (float("nan"), "x", True):
         with pytest.raises(SettingsError, match=r"^total_timesteps is"):
             make(kind).learn(wrong)  # type: ignore[arg-type]
+
+
+@both
+def test_a_task_that_a_wrapper_hides_is_refused(kind: Kind) -> None:
+    env = DummyVecEnv([lambda: Monitor(SkillActionWrapper(LineEnv(), tiny_skills()))])
+    model = make(kind, env=env)
+    env.env_method("set_task", LineTask(2.0))
+    model.learn(2)
+    env.set_attr("task", LineTask(3.0))
+    with pytest.raises(EnvironmentSpecError, match=r"wrapper Monitor.*env_method"):
+        model.learn(2)
 
 
 @both
