@@ -215,7 +215,7 @@ class AdaptationSettings(AgentSettings, PolicySettings, ExplorationSettings):
     n_episodes: int = setting(205, at_least=1, at_most=10_000_000)
     n_exploration_episodes: int = setting(20, at_least=0)
     exploration: str = setting("unvisited", one_of=EXPLORATION)
-    explore_until_reward: bool = False
+    explore_until_reward: bool = True
     context_size: int | None = setting(256, at_least=1)
     context_reward_rows: int = setting(32, at_least=0)
     reuse_exploration: bool = True

@@ -65,6 +65,7 @@ PRESETS = (
         adapt={
             **_KITCHEN_FAST_LEARNER,
             "exploration": "posterior",
+            "explore_until_reward": False,
             "exploration_latent_skills": None,
             "context_reward_rows": 64,
         },

@@ -144,6 +144,7 @@ PAPER_META: dict[str, Any] = {
 PAPER_ADAPT: dict[str, Any] = {
     **_PAPER_LEARNER,
     "exploration": "prior",
+    "explore_until_reward": False,
     "exploration_latent_skills": None,
     "exploration_skill_prior": 0.0,
     "context_size": None,

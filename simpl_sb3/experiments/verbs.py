@@ -22,6 +22,7 @@ from simpl_sb3.experiments.flags import (
     WithSettings,
     parse_pairs,
 )
+from simpl_sb3.experiments.grid_verb import GridVerb
 from simpl_sb3.experiments.presets import split_settings
 from simpl_sb3.experiments.stage import RunOptions
 from simpl_sb3.experiments.stages import (
@@ -391,4 +392,5 @@ VERBS: dict[str, type[Verb]] = {
     "adapt": Adapt,
     "report": Report,
     "demo": Demo,
+    "experiment": GridVerb,
 }

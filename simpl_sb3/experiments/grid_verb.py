@@ -1,0 +1,98 @@
+"""The verb ``experiment``: a grid from its file to rows and a page."""
+
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import tyro
+
+from simpl_sb3.errors import SettingsError
+from simpl_sb3.experiments.engine import Engine, Outcome
+from simpl_sb3.experiments.flags import Chosen, WithDevice
+from simpl_sb3.experiments.grid import Cell, Grid, read_grid
+from simpl_sb3.experiments.run_folder import check_writable
+from simpl_sb3.settings import setting
+
+__all__ = ["GridVerb"]
+
+
+def say(text: str) -> None:
+    """Tell people how far it is, at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridVerb(WithDevice):
+    """
+    Run a grid of experiments, in processes: methods x seeds x task sets, from a TOML file (see
+    simpl_sb3/experiments/grid.py). Stages that methods share run once; the same command goes on after an interruption.
+
+    :param file: the grid
+    :param output: folder for stages, logs, results and the report
+    :param workers: stages that run at a time, each on one core
+    :param dry_run: only print what would run, and what it costs
+    """
+
+    positional: ClassVar[frozenset[str]] = frozenset({"file"})
+    file: Annotated[Path, tyro.conf.arg(metavar="FILE")]
+    output: Path
+    workers: int = setting(1, at_least=1, at_most=1_000)
+    dry_run: bool = False
+
+    def run(self, chosen: Chosen, given: Mapping[str, Any]) -> None:
+        grid = read_grid(self.file)
+        cells, folder = grid.cells(), self.output.resolve()
+        engine = Engine(cells, folder, self.workers, grid.minutes, self.device, say)
+        say(plan(cells, engine))
+        if self.dry_run:
+            for cell in cells:
+                say(f"  {'done ' if cell in engine.outcome.done else 'to do'} {cell.key}  {cell.name}")
+            return
+        check_writable(folder, is_folder=True)
+        outcome = engine.run()
+        rows = [folder / cell.stage.output for cell in outcome.done if cell.stage.kind == "adapt"]
+        if rows:
+            say(f"Report: {report(grid, rows, folder / 'report')}")
+        tell_failures(outcome, cells)
+
+
+def plan(cells: Sequence[Cell], engine: Engine) -> str:
+    """What there is to do and what it costs, as one paragraph."""
+    kinds = Counter(cell.stage.kind for cell in cells)
+    counted = ", ".join(f"{number} x {kind}" for kind, number in kinds.items())
+    text = f"{len(cells)} stages ({counted}), {len(engine.outcome.done)} of them done."
+    left, unknown = engine.minutes_left(), engine.unknown()
+    if left > 0.0:
+        text += (
+            f" Projected: {left * engine.workers / 60:.1f} core-hours, {left:.0f} min with {engine.workers} at a time"
+        )
+        text += f", and {', '.join(unknown)}, of which [minutes] says nothing." if unknown else "."
+    return text
+
+
+def report(grid: Grid, rows: Sequence[Path], output: Path) -> Path:
+    """Figures, tables and one page from the rows that are there."""
+    from simpl_sb3.domains import find_domain
+    from simpl_sb3.experiments.reporting import known_facts
+    from simpl_sb3.report import make_report
+
+    kept = [path for file in rows if (path := file.with_suffix(".npz")).exists()]
+    return make_report(rows, output, kept, facts=known_facts([find_domain(grid.domain)]), overwrite=True)
+
+
+def tell_failures(outcome: Outcome, cells: Sequence[Cell]) -> None:
+    """
+    :raises SettingsError: where a stage failed, with each one's reason
+    """
+    if not outcome.failed:
+        return
+    names = {cell.key: cell.name for cell in cells}
+    reasons = "; ".join(f"{names[key]}: {reason}" for key, reason in outcome.failed.items())
+    raise SettingsError(
+        f"{len(outcome.failed)} of {len(cells)} stages failed, {len(outcome.blocked)} wait for them. {reasons}. The "
+        "same command tries them again."
+    )
