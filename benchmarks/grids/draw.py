@@ -31,12 +31,14 @@ def known(domain: str) -> set[str]:
 
 
 def maze_goals(n: int) -> list[str]:
+    """Goals in the order of one draw of all cells, but for those that are known."""
     record, taken = find_domain("maze"), known("maze")
     free = [task.name for task in record.tasks(f"random:{N_CELLS}:{SEED}") if task.name not in taken]
     return free[:n]
 
 
 def kitchen_sequences(n: int) -> list[str]:
+    """Sequences with a new pair of consecutive subtasks, but for those that are known."""
     taken = known("kitchen")
     trained = {pair for task in find_domain("kitchen").tasks("train") for pair in pairwise(task.name)}
     new = [
