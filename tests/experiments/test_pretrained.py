@@ -53,4 +53,11 @@ def test_provenance_is_complete(folder):
     # the cosine's last value tells what it began with, and how many updates there were
     last = settings["learning_rate"] * (1 + np.cos(np.pi * (1 - 1 / settings["total_updates"]))) / 2
     assert extract["metrics"]["train/learning_rate"] == pytest.approx(last, rel=1e-6)
-    assert meta_train["completed"]["settings"]["n_envs"] in (80, 46)
+    trained = {**meta_train.get("completed", {}).get("settings", {}), **meta_train["settings"]}
+    assert trained["n_envs"] in (80, 46)
+    model = SkillPriorPEARL.load(folder / "model.zip")
+    own = model.settings()
+    assert {name: own[name] for name in ("gamma", "n_steps", "learning_rate")} == {
+        name: trained[name] for name in ("gamma", "n_steps", "learning_rate")
+    }
+    assert skills.env_id == model.skills.env_id == extract["settings"]["dataset_settings"]["env"]
