@@ -17,6 +17,7 @@ from simpl_sb3.skills.vec_env import SkillVecEnv
 QUICK: dict[str, Any] = {
     "n_episodes": 5,
     "n_exploration_episodes": 2,
+    "explore_until_reward": False,
     "initial_updates": 1,
     "updates_per_skill": 0.5,
     "batch_size": 6,

@@ -12,13 +12,12 @@ from simpl_sb3.domains import Domain, find_domain
 from simpl_sb3.errors import ResultsError, SettingsError
 from simpl_sb3.experiments.recorder import Adapted, RowKeeper
 from simpl_sb3.experiments.run_folder import RESULT_SUFFIXES, new_results
-from simpl_sb3.experiments.running import probe_env, used
+from simpl_sb3.experiments.running import Environments, probe_env, used
 from simpl_sb3.experiments.stage import RunOptions, Stage
 from simpl_sb3.methods import Adapter, find_method
 from simpl_sb3.numerics import checked_device
 from simpl_sb3.results.row import check_text
 from simpl_sb3.results.rows import write_results
-from simpl_sb3.skills.vec_env import make_skill_vec_env
 
 __all__ = ["adapt", "last_success"]
 
@@ -87,11 +86,7 @@ def adapt(stage: Stage, options: RunOptions) -> list[Adapted]:
     n_agents, seed = settings["agents_per_task"], settings["seed"]
     tasks = [task for task in domain.tasks(settings["tasks"]) for _ in range(n_agents)]
     seeds = [seed + k for k in range(n_agents)] * (len(tasks) // n_agents)
-    probe_env(domain, settings["env"]).close()
-
-    def make_env(skills: Any, n_envs: int) -> Any:
-        return make_skill_vec_env(domain.env_id, skills, n_envs, **settings["env"])  # adaptation seeds it
-
+    make_env = Environments(domain.env_id, probe_env(domain, settings["env"]), None, settings["env"])
     adapter = method.make_adapter(stage.inputs.get("source"), settings["adaptation"], make_env, device)
     record = used(stage, device, {**adapter.settings.as_dict(), "source": stage.inputs.get("source")})
     for name in ("adaptation", *method.unused):  # the settings stand beside the others, as they were used

@@ -218,11 +218,29 @@ class BorderCheckpoints(BaseCallback):
         return True
 
 
-def training_env(
-    domain: Domain, tasks: tuple[Any, ...], seed: int, env_settings: Mapping[str, Any]
-) -> Callable[[Any, int], Any]:
+class Environments:
     """
-    What makes the environments of meta-training: (skills, number) -> vec env with these training tasks.
+    Makes vec envs of a domain: (skills, number) -> vec env.
+
+    :param env_id: the environment
+    :param probe: one of them, for its spaces; it is closed
+    :param seed: of the environments; None where they are seeded later
+    :param env_settings: of the environment
+    """
+
+    def __init__(self, env_id: str, probe: gym.Env, seed: int | None, env_settings: Mapping[str, Any]) -> None:
+        self.env_id, self.seed, self.env_settings = env_id, seed, dict(env_settings)
+        self.observation_space, self.action_space = probe.observation_space, probe.action_space
+        probe.close()
+
+    def __call__(self, skills: Any, n_envs: int, /) -> Any:
+        """So many environments whose actions are these skills."""
+        return make_skill_vec_env(self.env_id, skills, n_envs, seed=self.seed, **self.env_settings)
+
+
+def training_env(domain: Domain, tasks: tuple[Any, ...], seed: int, env_settings: Mapping[str, Any]) -> Environments:
+    """
+    What makes the environments of meta-training, with these training tasks.
 
     :raises SettingsError: where the environment has other tasks and takes none
     """
@@ -231,8 +249,6 @@ def training_env(
         own = tuple(probe.get_wrapper_attr("train_tasks"))
     except AttributeError:
         own = ()
-    finally:
-        probe.close()
     given: dict[str, Any] = {} if own == tasks else {"train_tasks": tasks}
     if given:
         try:
@@ -242,7 +258,7 @@ def training_env(
                 f"{domain.env_id} takes no train_tasks, and has others than those asked for: expected its own, "
                 f"--train-tasks {domain.train_tasks}, or an environment with the keyword train_tasks."
             ) from error
-    return lambda skills, n_envs: make_skill_vec_env(domain.env_id, skills, n_envs, seed=seed, **given, **env_settings)
+    return Environments(domain.env_id, probe, seed, {**given, **env_settings})
 
 
 def meta_train(stage: Stage, options: RunOptions) -> Path:

@@ -5,6 +5,7 @@ Importing this loads neither torch nor an algorithm: a method's file imports wha
 Your own method is such a file too; name it by its path or by ``module:NAME``.
 """
 
+from simpl_sb3.methods.pearl import PEARL
 from simpl_sb3.methods.record import ARTEFACTS, Adapter, Method, TrainedModel
 from simpl_sb3.methods.simpl import SIMPL
 from simpl_sb3.methods.spirl import SPIRL
@@ -15,6 +16,7 @@ __all__ = ["ARTEFACTS", "METHODS", "Adapter", "Method", "TrainedModel", "find_me
 METHODS: dict[str, Method] = {
     SIMPL.name: SIMPL,
     SPIRL.name: SPIRL,
+    PEARL.name: PEARL,
 }
 """All methods by name, in the order in which figures and tables list them."""
 

@@ -14,9 +14,23 @@ __all__ = ["ARTEFACTS", "Adapter", "MakeEnv", "Method", "OnEpisode", "TrainedMod
 Needs = Literal["nothing", "demonstrations", "skills", "meta-model"]
 ARTEFACTS: Mapping[str, str] = {"skills": "skills.safetensors", "meta-model": "model.zip"}
 """The file that a stage writes, by what a method needs."""
-MakeEnv = Callable[[Any, int], Any]
-"""(skills, number of environments) -> a vec env whose actions are these skills."""
 OnEpisode = Callable[[int, int, Any], None]
+
+
+class MakeEnv(Protocol):
+    """
+    Makes vec envs of a domain.
+
+    :ivar observation_space: of the environment itself
+    :ivar action_space: of the environment itself, not that of skills
+    """
+
+    observation_space: Any
+    action_space: Any
+
+    def __call__(self, skills: Any, n_envs: int, /) -> Any:
+        """So many environments whose actions are these skills."""
+        ...
 
 
 class Adapter(Protocol):

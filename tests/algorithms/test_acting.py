@@ -18,6 +18,7 @@ from simpl_sb3.skills.vec_env import SkillVecEnv
 
 QUICK: dict[str, Any] = {
     "n_exploration_episodes": 2,
+    "explore_until_reward": False,
     "initial_updates": 2,
     "batch_size": 6,
     "buffer_size": 100,

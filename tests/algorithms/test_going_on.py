@@ -20,6 +20,7 @@ from simpl_sb3.skills.wrapper import SkillActionWrapper
 QUICK: dict[str, Any] = {
     "n_episodes": 5,
     "n_exploration_episodes": 2,
+    "explore_until_reward": False,
     "initial_updates": 3,
     "batch_size": 6,
     "buffer_size": 100,

@@ -48,7 +48,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_help_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--help") == 0
     text = capsys.readouterr().out
-    assert set(VERBS) == {"collect", "convert", "extract", "meta-train", "adapt", "report", "demo"}
+    assert set(VERBS) == {"collect", "convert", "extract", "meta-train", "adapt", "report", "demo", "experiment"}
     assert all(verb in text for verb in VERBS)
 
 
@@ -56,9 +56,9 @@ def test_help_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(verb, "--help") == 0
     text = capsys.readouterr().out
-    assert all(option in text for option in ("--output", "--overwrite"))
-    assert ("--seed" in text) == (verb not in ("convert", "report"))  # nothing is random there
-    assert ("--device" in text) == (verb in ("extract", "meta-train", "adapt", "demo"))
+    assert ("--output" in text, "--overwrite" in text) == (True, verb != "experiment")  # which goes on
+    assert ("--seed" in text) == (verb not in ("convert", "report", "experiment"))
+    assert ("--device" in text) == (verb not in ("collect", "convert", "report"))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,107 @@
+"""
+PEARL: the same meta-training and inference over the environment's own actions, without skills (Rakelly et al., 2019).
+
+A wide Gaussian stands for the skill prior, so that the KL to it is the entropy bonus of PEARL but for a constant and a
+pull to small actions. After the exploring episodes an agent acts with the inferred task latent and learns nothing more.
+PEARL-ft of the paper (fine-tuning after 20 episodes) is ``gradient_steps=1``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from simpl_sb3.algorithms.settings import EXPLORATION, AdaptationSettings, MetaTrainingSettings
+from simpl_sb3.errors import SettingsError
+from simpl_sb3.methods.record import MakeEnv, Method, TrainedModel
+from simpl_sb3.methods.simpl import adapt
+from simpl_sb3.settings import setting
+
+__all__ = ["PEARL", "PearlAdaptationSettings", "PearlTrainingSettings"]
+
+NATS_PER_ACTION = 2.0
+"""KL budget of an action's dimension: SAC's target of -1 nat of entropy is 1.9 nats from N(0, 1)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PearlTrainingSettings(MetaTrainingSettings):
+    """
+    Those of ``MetaTrainingSettings``, by default without what this library adds to the paper; a skill is an action.
+
+    :param n_steps: env steps that a transition spans at most
+    :param hindsight: as there
+    :param exploration: as there
+    :param exploration_latent_skills: as there, in env steps
+    :param exploration_skill_prior: share of the guesses that are random actions
+    :param skill_kl_targets: budgets of KL(policy || N(0, 1)), nats; None takes (0.5, 2 per action dimension)
+    """
+
+    n_steps: int = setting(1, at_least=1, at_most=10_000)
+    hindsight: bool | None = False
+    exploration: str = setting("prior", one_of=EXPLORATION[:2])
+    exploration_latent_skills: int | None = setting(None, at_least=1)
+    exploration_skill_prior: float = setting(0.0, at_least=0.0, at_most=1.0)
+    skill_kl_targets: tuple[float, float] | None = setting(None, at_least=0.0)  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PearlAdaptationSettings(AdaptationSettings):
+    """
+    Those of ``AdaptationSettings``, without learning and without what this library adds.
+
+    :param gradient_steps: updates per round; 0 only infers
+    :param exploration: as there
+    :param explore_until_reward: as there
+    :param exploration_latent_skills: as there, in env steps
+    :param exploration_skill_prior: share of the guesses that are random actions
+    :param reuse_exploration: as there
+    :param initial_updates: as there
+    """
+
+    gradient_steps: int = setting(0, at_least=-1, at_most=1_000_000)
+    exploration: str = setting("posterior", one_of=EXPLORATION)
+    explore_until_reward: bool = False
+    exploration_latent_skills: int | None = setting(None, at_least=1)
+    exploration_skill_prior: float = setting(0.0, at_least=0.0, at_most=1.0)
+    reuse_exploration: bool = False
+    initial_updates: int = setting(0, at_least=0, at_most=10_000_000)
+
+
+def train(
+    source: Path | None,
+    settings: Mapping[str, Any],
+    make_env: MakeEnv,
+    *,
+    n_envs: int,
+    seed: int,
+    device: str,
+    verbose: int,
+) -> TrainedModel:
+    """A ``SkillPriorPEARL`` over primitive actions."""
+    from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
+    from simpl_sb3.skills.primitive import PrimitiveActions
+
+    if source is not None:
+        raise SettingsError(f"PEARL starts from nothing: expected no --skills, not {source}.")
+    actions = PrimitiveActions(make_env.observation_space, make_env.action_space)
+    settings = dict(settings)
+    if settings.get("skill_kl_targets") is None:
+        settings["skill_kl_targets"] = (0.5, NATS_PER_ACTION * actions.skill_dim)
+    env = make_env(actions, n_envs)
+    return SkillPriorPEARL("MlpPolicy", env, seed=seed, device=device, verbose=verbose, **settings)
+
+
+PEARL = Method(
+    name="pearl",
+    label="PEARL",
+    colour="#009E73",
+    adapt=adapt,
+    needs="meta-model",
+    unused=("net_arch", "activation_fn"),
+    follows_model=("gamma", "gamma_per_env_step", "handle_timeout_termination", "matmul_precision"),
+    train=train,
+    train_needs="nothing",
+    train_section="pearl_train",
+    settings=PearlAdaptationSettings,
+    train_settings=PearlTrainingSettings,
+)
