@@ -28,6 +28,7 @@ from simpl_sb3.algorithms.training_state import TrainingState, capture, resume
 from simpl_sb3.algorithms.updates import Learner
 from simpl_sb3.errors import EnvironmentSpecError, SettingsError
 from simpl_sb3.experience.buffer import TaskReplayBuffer
+from simpl_sb3.interrupts import uninterrupted
 from simpl_sb3.numerics import checked_device
 from simpl_sb3.settings import checked_number, checked_seed, unknown_names, with_settings
 from simpl_sb3.skills.base import Skills
@@ -241,9 +242,10 @@ class SkillAlgorithm(BaseAlgorithm):
     def _count_updates(self, gradient_steps: int) -> Iterator[int]:
         """Numbers of the updates, counted once each is done; there is a border between two of a round of ``learn``."""
         for step in range(gradient_steps):
-            yield step
-            self._n_updates += 1
-            self._updates_left = max(0, self._updates_left - 1)
+            with uninterrupted():
+                yield step
+                self._n_updates += 1
+                self._updates_left = max(0, self._updates_left - 1)
             if self._updates_left:
                 self._at_border()
 

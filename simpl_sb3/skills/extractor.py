@@ -18,6 +18,7 @@ from simpl_sb3.demonstrations.windows import DemonstrationDataset, WindowBatch
 from simpl_sb3.errors import ModelFileError, SettingsError, SkillMismatchError
 from simpl_sb3.files import write_atomically
 from simpl_sb3.functional import behaviour_cloning_loss, prior_fit_loss, skill_loss, standard_gaussian_kl
+from simpl_sb3.interrupts import uninterrupted
 from simpl_sb3.numerics import checked_device
 from simpl_sb3.settings import checked_number, checked_seed, takes, unknown_names
 from simpl_sb3.skills.model import SkillModel, SkillOutputs
@@ -167,7 +168,8 @@ class SkillExtractor:
         try:
             with progress(total=total_updates, initial=self.n_updates, unit="update", shown=progress_bar) as bar:
                 while self.n_updates < total_updates:
-                    sums += th.stack(self._update(total_updates))
+                    with uninterrupted():
+                        sums += th.stack(self._update(total_updates))
                     n_summed += 1
                     bar.update()
                     if self.n_updates % log_interval == 0 or self.n_updates == total_updates:
