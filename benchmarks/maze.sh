@@ -15,7 +15,8 @@ simpl-sb3 adapt --method spirl --from "$skills" --output "$results/prior/maze-fa
     --set n_episodes=5 --set gradient_steps=0 --variant "skill prior alone"
 for seed in 0 1 2; do
     simpl-sb3 meta-train --skills "$skills" --output "$runs/meta-$seed" --seed "$seed"
-    simpl-sb3 adapt --from "$runs/meta-$seed/model.zip" --output "$results/main/maze-fast-simpl-$seed.csv" --seed "$seed"
+    simpl-sb3 adapt --from "$runs/meta-$seed/model.zip" --output "$results/main/maze-fast-simpl-$seed.csv" --seed $((10 * seed)) \
+        --agents-per-task 3 --n-episodes 105
 done
 for seed in 0 1 2; do
     simpl-sb3 adapt --method spirl --from "$skills" --output "$results/main/maze-fast-spirl-$seed.csv" --seed "$seed"
