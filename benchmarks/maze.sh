@@ -27,5 +27,5 @@ simpl-sb3 adapt --method spirl --from "$skills" --output "$results/spirl-publish
     --set train_freq=1 --set multiplier_learning_rate=3e-4 --set multipliers_only_grow=true --set kl_clip=10.0
 # 30 random goals outside the published lists, at least 5 cells away
 simpl-sb3 adapt --from "$runs/meta-0/model.zip" --output "$results/random-goals/maze-fast-simpl-random-0.csv" --tasks random:30:0 \
-    --set n_episodes=105 --variant "random goals"
+    --set n_episodes=65
 simpl-sb3 report "$results/main" --output "$runs/report" --progress "$runs"/meta-*/progress.csv
