@@ -44,8 +44,13 @@ class Elimination:
         self.distances[at] = th.minimum(self.distances[at], self._distances(self.policy.imagine(rows)[0]))
 
     def guess(self, agent: int) -> th.Tensor:
-        """The latent, (E,), of the imagined task that is farthest from all that this agent has seen or tried."""
+        """
+        The latent, (E,), of the imagined task that is farthest from all that this agent has seen or tried. Once it has
+        tried all, it begins anew: a policy does not find the way every time.
+        """
         distances = self.distances[agent]
+        if not distances.any():
+            distances.fill_(th.inf)
         unknown = bool(distances.isinf().all())
         self.chosen[agent] = int(th.randint(len(distances), (1,))) if unknown else int(distances.argmax())
         self.near[agent] = min(REACHED, 0.5 * float(distances[self.chosen[agent]]))

@@ -109,6 +109,13 @@ def test_who_saw_nothing_draws_any_task_and_then_others() -> None:
         chosen.leave(0)
         tried.add(chosen.guess(0).item())
     assert len(tried) == 10
+    chosen.leave(0)
+    assert not chosen.distances[0].any()
+    again = {chosen.guess(0).item()}  # all were tried: it begins anew
+    for _ in range(9):
+        chosen.leave(0)
+        again.add(chosen.guess(0).item())
+    assert len(again) == 10
 
 
 def test_a_guess_is_over_where_the_agent_got_there_or_after_so_many_skills(model: SkillPriorPEARL) -> None:
