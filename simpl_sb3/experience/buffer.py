@@ -201,15 +201,14 @@ class TaskReplayBuffer:
         """
         size = int(self.sizes[task_index])
         if n_rows is None or n_rows >= size:
-            at = task_index * self.capacity + np.arange(size)
+            at = self._held(task_index)
         else:
             at = self._balanced(task_index, n_rows, reward_rows, whole=True)
         return self._tensor(self.rows[at])[None]
 
     def newest(self, task_indices: np.ndarray) -> th.Tensor:
         """The newest context row of each of these tasks, which hold one, (K, context_dim)."""
-        at = task_indices * self.capacity + (self.written[task_indices] - 1) % self.capacity
-        return self._tensor(self.rows[at])
+        return self._tensor(self.rows[self._newest_places[task_indices]])
 
     def evenly_spaced(self, n_rows: int) -> tuple[th.Tensor, th.Tensor]:
         """
@@ -217,15 +216,18 @@ class TaskReplayBuffer:
 
         :return: (N, context_dim) and (N,) bool
         """
-        rings = [task * self.capacity + np.arange(size) for task, size in enumerate(self.sizes)]
+        rings = [self._held(task) for task in range(self.n_tasks)]
         at, rewarded = np.concatenate(rings), np.concatenate([self._rewarded(ring) for ring in rings])
         chosen = np.linspace(0, len(at) - 1, min(n_rows, len(at))).astype(int)
         return self._tensor(self.rows[at[chosen]]), th.as_tensor(rewarded[chosen], device=self.device)
 
     def rewarded(self, task_index: int) -> bool:
         """Whether one task's ring holds a reward that says more than the others do."""
-        start = task_index * self.capacity
-        return bool(self._rewarded(np.arange(start, start + int(self.sizes[task_index]))).any())
+        return bool(self._rewarded(self._held(task_index)).any())
+
+    def _held(self, task_index: int) -> np.ndarray:
+        """Where the rows of one task's ring lie, as they lie there."""
+        return task_index * self.capacity + np.arange(int(self.sizes[task_index]))
 
     def _rewarded(self, at: np.ndarray) -> np.ndarray:
         """
@@ -287,13 +289,17 @@ class TaskReplayBuffer:
     @property
     def newest_ends(self) -> np.ndarray:
         """Whether the newest row of each ring ends an episode, (n_tasks,) bool; False for an empty ring."""
-        newest = np.arange(self.n_tasks) * self.capacity + (self.written - 1) % self.capacity
-        return self.ends[newest] & (self.written > 0)
+        return self.ends[self._newest_places] & (self.written > 0)
 
     @newest_ends.setter
     def newest_ends(self, ends: np.ndarray) -> None:
         held = np.flatnonzero(self.written)
-        self.ends[held * self.capacity + (self.written[held] - 1) % self.capacity] = ends[held]
+        self.ends[self._newest_places[held]] = ends[held]
+
+    @property
+    def _newest_places(self) -> np.ndarray:
+        """Where the newest row of each ring lies, (n_tasks,); of an empty ring, where its last row will."""
+        return np.arange(self.n_tasks) * self.capacity + (self.written - 1) % self.capacity
 
     def state(self) -> dict[str, np.ndarray]:
         """Arrays and the generator's state, from which :meth:`take_state` continues."""

@@ -20,7 +20,7 @@ from simpl_sb3.errors import SimplError
 from simpl_sb3.experiments.grid import Cell
 from simpl_sb3.experiments.stage import RunOptions, Stage
 from simpl_sb3.experiments.stages import run_stage
-from simpl_sb3.experiments.stopping import stop_signals
+from simpl_sb3.experiments.stopping import exit_code, kept_text, stop_signals
 from simpl_sb3.files import write_atomically
 
 __all__ = ["Engine", "Outcome"]
@@ -196,8 +196,8 @@ def work(folder: str, file: str, device: str) -> None:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(WRONG) from None
     except KeyboardInterrupt as stop:
-        sys.stderr.write(f"interrupted; {' '.join(getattr(stop, '__notes__', []))}\n")
-        raise SystemExit(130) from None
+        sys.stderr.write(f"interrupted; {kept_text(stop)}\n")
+        raise SystemExit(exit_code(stop)) from None
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import dataclasses
 import io
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass, field, fields
@@ -33,6 +34,7 @@ __all__ = [
     "WithSeed",
     "parse",
     "parse_pairs",
+    "say",
 ]
 
 FRAME = str.maketrans("│╭╰╮╯─|", " " * 7)
@@ -171,6 +173,12 @@ class _Choice:
     domain: str | None = None
     preset: str | None = None
     method: str = "simpl"
+
+
+def say(text: str) -> None:
+    """Tell people what came out, or how far it is, at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 # ------------------------------------------------------------ parsing

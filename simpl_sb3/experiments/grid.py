@@ -32,7 +32,7 @@ of a task set.
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin
@@ -41,7 +41,7 @@ from simpl_sb3.errors import SettingsError
 from simpl_sb3.experiments.run_folder import state_of
 from simpl_sb3.experiments.stage import KINDS, Stage
 from simpl_sb3.experiments.stages import Experiment, adapt_stage, collect_stage, extract_stage, meta_train_stage
-from simpl_sb3.methods import find_method
+from simpl_sb3.methods import ARTEFACTS, find_method
 
 __all__ = ["Cell", "Grid", "GridMethod", "GridTasks", "read_grid"]
 
@@ -166,7 +166,9 @@ class Grid:
         for seed in self.seeds:
             collect = collect_stage(experiment, seed=seed, trajectories=self.trajectories, settings=self.collect)
             demonstrations = Cell(f"collect s{seed}", _into(collect))
-            extract = extract_stage(experiment, "", seed=seed, datasets=_of(demonstrations), settings=self.extract)
+            extract = extract_stage(
+                experiment, "", seed=seed, datasets=demonstrations.stage.output, settings=self.extract
+            )
             skills = Cell(f"extract s{seed}", _into(extract), (demonstrations.key,))
             yield from (demonstrations, skills)
             for entry in self.methods:
@@ -178,7 +180,7 @@ class Grid:
     ) -> Iterator[Cell]:
         method, name = find_method(entry.method), entry.name or entry.method
         where = f"s{seed} t{train_seed}"
-        source, path = skills, f"{_of(skills)}/skills.safetensors"
+        source, path = skills, f"{skills.stage.output}/{ARTEFACTS['skills']}"
         if method.needs == "meta-model":
             stage = meta_train_stage(
                 experiment,
@@ -192,7 +194,7 @@ class Grid:
                 settings=entry.train,
             )
             source = Cell(f"meta-train {name} {where}", _into(stage), (skills.key,))
-            path = f"{_of(source)}/model.zip"
+            path = f"{source.stage.output}/{ARTEFACTS['meta-model']}"
             yield source
         for asked in self.tasks:
             if asked.methods and name not in asked.methods:
@@ -211,7 +213,7 @@ class Grid:
             )
             words = f"{name}-{asked.tasks.split('/')[-1]}-{where}".replace(" ", "-").replace(":", "-").replace(",", "_")
             output = f"{RESULTS}/{words[:80]}-{stage.key[:6]}.csv"
-            cell = Cell(f"adapt {name} to {asked.tasks} {where}", _moved(stage, output), (source.key,))
+            cell = Cell(f"adapt {name} to {asked.tasks} {where}", replace(stage, output=output), (source.key,))
             yield cell
 
 
@@ -223,17 +225,9 @@ def _is_whole(results: Path) -> bool:
         return False
 
 
-def _moved(stage: Stage, output: str) -> Stage:
-    return Stage(stage.kind, stage.settings, stage.inputs, output)
-
-
 def _into(stage: Stage) -> Stage:
     """The same stage with an output that is named by what it does."""
-    return _moved(stage, f"{STAGES}/{stage.kind}-{stage.key}")
-
-
-def _of(cell: Cell) -> str:
-    return cell.stage.output
+    return replace(stage, output=f"{STAGES}/{stage.kind}-{stage.key}")
 
 
 # ------------------------------------------------------------ the file

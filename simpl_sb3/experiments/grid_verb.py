@@ -1,6 +1,5 @@
 """The verb ``experiment``: a grid from its file to rows and a page."""
 
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,18 +10,12 @@ import tyro
 
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.experiments.engine import Engine, Outcome
-from simpl_sb3.experiments.flags import Chosen, WithDevice
+from simpl_sb3.experiments.flags import Chosen, WithDevice, say
 from simpl_sb3.experiments.grid import Cell, Grid, read_grid
 from simpl_sb3.experiments.run_folder import check_writable
 from simpl_sb3.settings import setting
 
 __all__ = ["GridVerb"]
-
-
-def say(text: str) -> None:
-    """Tell people how far it is, at once."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,5 @@
 """The verbs of ``simpl-sb3``: what each takes, and the stage or function that it runs."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from simpl_sb3.experiments.flags import (
     WithSeed,
     WithSettings,
     parse_pairs,
+    say,
 )
 from simpl_sb3.experiments.grid_verb import GridVerb
 from simpl_sb3.experiments.presets import split_settings
@@ -36,11 +36,6 @@ from simpl_sb3.settings import Settings, setting
 from simpl_sb3.skills.settings import ExtractionSettings, SkillModelSettings
 
 __all__ = ["VERBS"]
-
-
-def say(text: str) -> None:
-    """Tell people what came out."""
-    sys.stdout.write(f"{text}\n")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,14 +7,14 @@ PEARL-ft of the paper (fine-tuning after 20 episodes) is ``gradient_steps=1``.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from simpl_sb3.algorithms.settings import EXPLORATION, AdaptationSettings, MetaTrainingSettings
 from simpl_sb3.errors import SettingsError
-from simpl_sb3.methods.record import MakeEnv, Method, TrainedModel
-from simpl_sb3.methods.simpl import adapt
+from simpl_sb3.methods.record import MakeEnv, TrainedModel
+from simpl_sb3.methods.simpl import SIMPL, meta_policy
 from simpl_sb3.settings import setting
 
 __all__ = ["PEARL", "PearlAdaptationSettings", "PearlTrainingSettings"]
@@ -67,38 +67,23 @@ class PearlAdaptationSettings(AdaptationSettings):
     initial_updates: int = setting(0, at_least=0, at_most=10_000_000)
 
 
-def train(
-    source: Path | None,
-    settings: Mapping[str, Any],
-    make_env: MakeEnv,
-    *,
-    n_envs: int,
-    seed: int,
-    device: str,
-    verbose: int,
-) -> TrainedModel:
+def train(source: Path | None, settings: Mapping[str, Any], make_env: MakeEnv, **how: Any) -> TrainedModel:
     """A ``SkillPriorPEARL`` over primitive actions."""
-    from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
     from simpl_sb3.skills.primitive import PrimitiveActions
 
     if source is not None:
         raise SettingsError(f"PEARL starts from nothing: expected no --skills, not {source}.")
     actions = PrimitiveActions(make_env.observation_space, make_env.action_space)
-    settings = dict(settings)
-    if settings.get("skill_kl_targets") is None:
-        settings["skill_kl_targets"] = (0.5, NATS_PER_ACTION * actions.skill_dim)
-    env = make_env(actions, n_envs)
-    return SkillPriorPEARL("MlpPolicy", env, seed=seed, device=device, verbose=verbose, **settings)
+    budgets = settings.get("skill_kl_targets") or (0.5, NATS_PER_ACTION * actions.skill_dim)
+    return meta_policy(actions, {**settings, "skill_kl_targets": budgets}, make_env, **how)
 
 
-PEARL = Method(
+PEARL = replace(
+    SIMPL,
     name="pearl",
     label="PEARL",
     colour="#009E73",
-    adapt=adapt,
-    needs="meta-model",
-    unused=("net_arch", "activation_fn"),
-    follows_model=("gamma", "gamma_per_env_step", "handle_timeout_termination", "matmul_precision"),
+    preset_section="pearl",
     train=train,
     train_needs="nothing",
     train_section="pearl_train",

@@ -10,22 +10,20 @@ from simpl_sb3.settings import Settings
 __all__ = ["SIMPL"]
 
 
-def train(
-    source: Path,
-    settings: Mapping[str, Any],
-    make_env: MakeEnv,
-    *,
-    n_envs: int,
-    seed: int,
-    device: str,
-    verbose: int,
-) -> TrainedModel:
+def train(source: Path, settings: Mapping[str, Any], make_env: MakeEnv, *, device: str, **how: Any) -> TrainedModel:
     """A ``SkillPriorPEARL`` over the skills of a file."""
-    from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
     from simpl_sb3.skills.model import SkillModel
 
-    env = make_env(SkillModel.load(source, device=device), n_envs)
-    return SkillPriorPEARL("MlpPolicy", env, seed=seed, device=device, verbose=verbose, **settings)
+    return meta_policy(SkillModel.load(source, device=device), settings, make_env, device=device, **how)
+
+
+def meta_policy(
+    skills: Any, settings: Mapping[str, Any], make_env: MakeEnv, *, n_envs: int, **how: Any
+) -> TrainedModel:
+    """A ``SkillPriorPEARL`` over any skills; parameters are those of ``Method.make_model``."""
+    from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
+
+    return SkillPriorPEARL("MlpPolicy", make_env(skills, n_envs), **how, **settings)
 
 
 class MetaPolicyAdapter:
