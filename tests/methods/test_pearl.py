@@ -20,6 +20,14 @@ SMALL = [
 ]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def own_copy(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A copy of the domain, which registers its environment anew: other tests register copies of their own."""
+    copy = tmp_path_factory.mktemp("domain") / "line.py"
+    copy.write_text(DOMAIN.read_text())
+    WORDS[WORDS.index("--domain") + 1] = str(copy)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pearl") / "meta"
