@@ -17,19 +17,17 @@ class ImaginedTasks(nn.Module):
     What a new task could be: each imagined task rewards one state that meta-training visited, as the training tasks
     reward theirs. Shown to the task encoder among unrewarded rows, it has a task latent like any other.
 
-    :param observation_dim: O
-    :param skill_dim: Z
+    :param row_dim: numbers in a context row
+    :param outcome: which of them are reward and end
     """
 
     rows: th.Tensor
     unrewarded: th.Tensor
     reward: th.Tensor
 
-    def __init__(self, observation_dim: int, skill_dim: int) -> None:
+    def __init__(self, row_dim: int, outcome: slice) -> None:
         super().__init__()
-        start = observation_dim + skill_dim
-        self.at = slice(start, start + 2)  # reward and end in (s, z, r, done, s')
-        row_dim = 2 * observation_dim + skill_dim + 2
+        self.outcome = outcome
         self.register_buffer("rows", th.zeros(N_IMAGINED, row_dim))
         self.register_buffer("unrewarded", th.zeros(N_UNREWARDED, row_dim))
         self.register_buffer("reward", th.zeros(2))  # what a rewarded row has: its reward, and whether it ends
@@ -49,7 +47,7 @@ class ImaginedTasks(nn.Module):
         """
         if not rewarded.any() or rewarded.all():
             return
-        self.reward.copy_(rows[rewarded][:, self.at].median(dim=0).values)
+        self.reward.copy_(rows[rewarded][:, self.outcome].median(dim=0).values)
         self.unrewarded.copy_(evenly(rows[~rewarded], N_UNREWARDED))
         candidates = evenly(rows, 4 * N_IMAGINED)
         mean, std = imagine(candidates)
@@ -65,7 +63,7 @@ class ImaginedTasks(nn.Module):
         :return: mean and standard deviation, each (K, E)
         """
         reward = self.reward.expand(len(rows), 2)
-        imagined = embed(th.cat([rows[:, : self.at.start], reward, rows[:, self.at.stop :]], dim=1))
+        imagined = embed(th.cat([rows[:, : self.outcome.start], reward, rows[:, self.outcome.stop :]], dim=1))
         others = embed(self.unrewarded)
         found = [
             infer(th.cat([part.unsqueeze(1), others.expand(len(part), -1, -1)], dim=1)) for part in imagined.split(256)

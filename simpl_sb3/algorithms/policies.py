@@ -27,6 +27,7 @@ from simpl_sb3.algorithms.networks import EnsembleMLP
 from simpl_sb3.algorithms.task_encoders import make_task_encoder
 from simpl_sb3.errors import DivergenceError, SettingsError
 from simpl_sb3.experience.buffer import TaskBatch
+from simpl_sb3.experience.rows import ContextRows
 from simpl_sb3.numerics import inference
 from simpl_sb3.skills.base import Skills
 
@@ -301,12 +302,12 @@ class SkillPriorPEARLPolicy(SkillActorCritic):
         exploration_spread: float = 1.5,
     ) -> None:
         super().__init__(observation_space, action_space, skills, net_arch, activation_fn, task_latent_dim)
-        context_dim = 2 * self.observation_dim + self.skills.skill_dim + 2  # (s, z, r, done, s')
-        self.task_encoder = make_task_encoder(task_encoder, context_dim, task_latent_dim, encoder_width)
+        self.context_rows = ContextRows(self.observation_dim, self.skills.skill_dim)
+        self.task_encoder = make_task_encoder(task_encoder, self.context_rows.dim, task_latent_dim, encoder_width)
         self.exploration, self.exploration_spread = exploration, exploration_spread
         self.register_buffer("latent_mean", th.zeros(task_latent_dim))  # the training tasks' latents, as one Gaussian
         self.register_buffer("latent_cholesky", th.eye(task_latent_dim))
-        self.imagined = ImaginedTasks(self.observation_dim, self.skills.skill_dim)
+        self.imagined = ImaginedTasks(self.context_rows.dim, self.context_rows.outcome)
 
     def sample_latent(self, exploration: str, spread: float = 1.0) -> th.Tensor:
         """
@@ -341,10 +342,10 @@ class SkillPriorPEARLPolicy(SkillActorCritic):
         return self.task_encoder.infer(self._embed(context))
 
     def _embed(self, rows: th.Tensor) -> th.Tensor:
-        size = self.observation_dim
-        before, middle, after = rows.split([size, rows.shape[-1] - 2 * size, size], dim=-1)
-        standardised = th.cat([self.skills.standardise(before), middle, self.skills.standardise(after)], dim=-1)
-        return self.task_encoder.embed(standardised)
+        parts = {name: rows[..., columns] for name, columns in self.context_rows.columns.items()}
+        for name in ("observations", "next_observations"):
+            parts[name] = self.skills.standardise(parts[name])
+        return self.task_encoder.embed(th.cat(list(parts.values()), dim=-1))
 
     @inference()
     def infer(self, context: th.Tensor) -> Gaussian:

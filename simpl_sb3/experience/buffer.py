@@ -10,6 +10,7 @@ import torch as th
 
 from simpl_sb3.errors import ModelFileError, SettingsError
 from simpl_sb3.experience.episode import ROW_FIELDS, SkillEpisode
+from simpl_sb3.experience.rows import ContextRows
 from simpl_sb3.functional import n_step_return
 
 COLUMNS = ("rows", "skill_steps", "ends", "truncated")
@@ -69,12 +70,8 @@ class TaskReplayBuffer:
     ) -> None:
         self.n_tasks, self.capacity, self.device = n_tasks, capacity, th.device(device)
         self.handle_timeout_termination = handle_timeout_termination
-        self.observation_dim, self.skill_dim = observation_dim, skill_dim
-        names = ("observations", "actions", "rewards", "terminated", "next_observations")
-        sizes = (observation_dim, skill_dim, 1, 1, observation_dim)
-        stops = np.cumsum(sizes)
-        self._columns = {name: slice(stop - size, stop) for name, size, stop in zip(names, sizes, stops, strict=True)}
-        self.context_dim = int(stops[-1])  # a context row is (s, z, r, done, s')
+        layout = ContextRows(observation_dim, skill_dim)
+        self._columns, self.context_dim = layout.columns, layout.dim
         try:
             self.rows = np.zeros((n_tasks * capacity, self.context_dim), np.float32)
             self.skill_steps = np.zeros(n_tasks * capacity, np.float32)

@@ -26,7 +26,7 @@ def by_number(asked: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
 
 
 def remembering(table: th.Tensor) -> ImaginedTasks:
-    imagined = ImaginedTasks(OBSERVATION, SKILL)
+    imagined = ImaginedTasks(ROW, slice(REWARD, END + 1))
     imagined.remember(table, table[:, REWARD] > 0, by_number)
     return imagined
 
@@ -54,7 +54,7 @@ def test_far_apart() -> None:
 
 @pytest.mark.parametrize("rewarded", [False, True])
 def test_where_no_reward_stands_out_nothing_is_remembered(rewarded: bool) -> None:
-    imagined = ImaginedTasks(OBSERVATION, SKILL)
+    imagined = ImaginedTasks(ROW, slice(REWARD, END + 1))
     imagined.remember(rows(50), th.full((50,), rewarded), by_number)
     assert not imagined.known
 
