@@ -101,7 +101,7 @@ class SkillAlgorithm(BaseAlgorithm):
         super().__init__(
             checks.known_policy(policy, self.policy_aliases, self.base_policy_class),
             None if env is None else checks.checked_env(env),
-            rate if isinstance(rate, float) else LinearSchedule(rate[1], rate[2], 1.0),
+            rate if isinstance(rate, float) else LinearSchedule(*rate[1:], *[1.0] * (4 - len(rate))),
             policy_kwargs={name: getattr(self.config, name) for name in of_policy},
             stats_window_size=checked_number("stats_window_size", stats_window_size, 1),
             tensorboard_log=checks.checked_folder("tensorboard_log", tensorboard_log),

@@ -52,7 +52,8 @@ ACTIVATIONS = {
 INITIAL_MULTIPLIER = 0.05
 """Multiplier of the skill KL at the start of an agent that no meta-policy hands one to (published for SPiRL)."""
 
-LinearRate = tuple[Literal["linear"], float, float]
+LinearRate = tuple[Literal["linear"], float, float] | tuple[Literal["linear"], float, float, float]
+"""SB3's ``LinearSchedule`` as data: start, end, and the share of the training at which the end is reached (1)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +97,7 @@ class LearnerSettings(Settings):
     What every learner over skills has: its steps, its replay, its discount.
 
     :param learning_rate: of actor, critics and task encoder; ("linear", start, end) or SB3's ``LinearSchedule`` falls
-        over ``learn``
+        over ``learn``, ("linear", start, end, .5) over its first half
     :param buffer_size: skills kept, per task or environment
     :param batch_size: transitions per update, and per task in meta-training
     :param tau: step of the target critics towards the critics, share per update
@@ -129,14 +130,15 @@ class LearnerSettings(Settings):
         given: Any = self.learning_rate
         while type(given).__name__ == "FloatSchedule":  # SB3's wrapper of other schedules
             given = given.value_schedule
-        if type(given).__name__ == "LinearSchedule" and given.end_fraction == 1.0:
-            object.__setattr__(self, "learning_rate", ("linear", given.start, given.end))
+        if type(given).__name__ == "LinearSchedule":
+            rate = ("linear", given.start, given.end, given.end_fraction)
+            object.__setattr__(self, "learning_rate", rate[:3] if given.end_fraction == 1.0 else rate)
         elif type(given).__name__ == "ConstantSchedule":
             object.__setattr__(self, "learning_rate", given.val)
         elif callable(given):
             raise SettingsError(
                 f"learning_rate is {given!r}, and code cannot be saved with a model: expected a number, "
-                '("linear", start, end), or stable_baselines3.common.utils.LinearSchedule(start, end, end_fraction=1).'
+                '("linear", start, end), or stable_baselines3.common.utils.LinearSchedule(start, end, end_fraction).'
             )
         super().__post_init__()
 
@@ -144,6 +146,10 @@ class LearnerSettings(Settings):
         rate = self.learning_rate
         if not (rate if isinstance(rate, float) else rate[1]) > 0.0:
             raise SettingsError(f"learning_rate is {rate!r}: expected a rate above 0, at least at the start.")
+        if isinstance(rate, tuple) and len(rate) == 4 and not 0.0 < rate[3] <= 1.0:
+            raise SettingsError(
+                f"learning_rate is {rate!r}: expected a share of the training above 0 and at most 1 as its last number."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
