@@ -30,8 +30,8 @@ class SkillPriorSAC(SkillAlgorithm):
     ``total_timesteps`` counts skills. Settings are those of ``SkillPriorSACSettings``; other parameters as in
     ``SkillAlgorithm``.
 
-    An adapted agent knows its task, but sees observations only: ``load(path, env)`` and ``set_env(env)`` set the task in
-    that environment. ``agent.set_env(env)`` and ``evaluate_policy(agent, agent.get_env())`` measure it elsewhere.
+    An adapted agent knows its task, but sees observations only: ``load(path, env)`` and ``set_env(env)`` set the task
+    in that environment. ``agent.set_env(env)`` and ``evaluate_policy(agent, agent.get_env())`` measure it there.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"MlpPolicy": SkillPriorPolicy}

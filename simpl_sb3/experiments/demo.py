@@ -23,7 +23,8 @@ from simpl_sb3.experiments.stages import (
 )
 from simpl_sb3.methods import ARTEFACTS, METHODS, Method
 from simpl_sb3.report import make_report
-from simpl_sb3.results.rows import read_results
+from simpl_sb3.results.draws import beside_draws, read_draws
+from simpl_sb3.results.rows import agent_episodes, read_results
 
 __all__ = ["demo"]
 
@@ -78,6 +79,11 @@ def demo(
         agents = run_stage(stage, options)
         (file,) = read_results(rows)
         tqdm.write(f"{method.label}: {last_success(file.rows)}")
+        if not from_scratch:
+            known = read_draws(PRETRAINED / experiment.preset.name / "draws.json")
+            column = experiment.domain.facts.measure.column
+            for line in beside_draws(agent_episodes(file.rows, column), known.get(method.name, {})):
+                tqdm.write(f"{method.label}: {line}")
         if filmed and method.name == "simpl":
             tqdm.write("Filming the agent that succeeds most ...")
             remark, record = ", which no training saw", experiment.domain
