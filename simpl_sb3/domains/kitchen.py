@@ -66,8 +66,7 @@ class ScriptSettings(Settings):
     """
     Of the scripted arm.
 
-    :param noise: standard deviation of the noise on the actions, which are in [-1, 1]; halved while an object is
-        grasped or moved
+    :param noise: standard deviation of the noise on the actions, which are in [-1, 1]
     :param jitter: half width of the uniform noise on waypoints, m
     :param pushes: probability per env step of being pushed off course
     :param intended: record the actions that were intended, without noise and pushes, instead of those executed
@@ -78,6 +77,7 @@ class ScriptSettings(Settings):
     :param observation_noise: factor on the published noise of observations
     :param physics: "published", or "fast"
     :param max_steps: longest demonstration, env steps
+    :param steady_noise: factor on the noise while an object is grasped or moved
     """
 
     noise: float = setting(0.1, at_least=0, at_most=1)
@@ -90,6 +90,7 @@ class ScriptSettings(Settings):
     observation_noise: float = setting(1.0, at_least=0, at_most=100)
     physics: Literal["published", "fast"] = setting("published", one_of=("published", "fast"))
     max_steps: int = setting(500, at_least=1, at_most=100_000)
+    steady_noise: float = setting(0.5, at_least=0, at_most=10)
 
 
 def demonstrate(n: int, seed: int, **settings: Any) -> Iterator[Episode]:

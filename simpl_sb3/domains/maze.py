@@ -61,12 +61,14 @@ class PlannerSettings(Settings):
     :param jitter: half width of the uniform noise on each waypoint, cells
     :param min_steps: shortest trajectory kept, env steps
     :param max_steps: longest trajectory kept, env steps
+    :param arrived_only: drop trajectories that have not arrived after ``max_steps``; else they are kept, cut off there
     """
 
-    noise: float = setting(0.0, at_least=0, at_most=1)
+    noise: float = setting(0.0, at_least=0, at_most=3)
     jitter: float = setting(0.2, at_least=0, at_most=0.5)
     min_steps: int = setting(50, at_least=1)
     max_steps: int = setting(1600, at_least=1, at_most=100_000)
+    arrived_only: bool = True
 
     def check(self) -> None:
         if self.min_steps > self.max_steps:

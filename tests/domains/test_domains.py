@@ -252,6 +252,7 @@ def test_settings_of_an_environment_are_checked() -> None:
     [
         (MAZE, {"noise": -1.0}),
         (MAZE, {"noise": 1e300}),
+        (MAZE, {"noise": 3.1}),
         (MAZE, {"noise": float("nan")}),
         (MAZE, {"min_steps": 10, "max_steps": 5}),
         (MAZE, {"pushes": 0.1}),

@@ -83,6 +83,7 @@ def demonstrate(
     observation_noise: float = 1.0,
     physics: Physics = "published",
     max_steps: int = 500,
+    steady_noise: float = 0.5,
     batch_size: int = 16,
     nthread: int | None = None,
 ) -> Iterator[KitchenDemonstration]:
@@ -94,7 +95,7 @@ def demonstrate(
     :param sequences: what to demonstrate: number i shows entry i, over and over; None for random sequences, never one
         of the ten target tasks
     :param train_share: see :func:`random_sequence`
-    :param noise: standard deviation of the action noise; halved while an object is grasped or moved
+    :param noise: standard deviation of the action noise
     :param jitter: half width of the uniform noise on waypoints, m
     :param pushes: probability per env step of being driven off course, see
         :class:`~simpl_envs.kitchen.scripts.ScriptedArm`
@@ -105,14 +106,15 @@ def demonstrate(
     :param observation_noise: factor on D4RL's, as the environment's ``noise``
     :param physics: as the environment's
     :param max_steps: env steps after which a demonstration is cut off
+    :param steady_noise: factor on the noise while an object is grasped or moved
     :param batch_size: kitchens at once; changes the speed and the order of work, not the result
     :param nthread: threads, all cores by default
     :raises DemonstrationError: for bad arguments, at once; during iteration, when fewer than one in ten is complete
     """
-    if n < 0 or noise < 0 or jitter < 0 or min(max_attempts, max_steps, batch_size) < 1:
+    if min(n, noise, jitter, steady_noise) < 0 or min(max_attempts, max_steps, batch_size) < 1:
         raise DemonstrationError(
-            "Expected n, noise, jitter >= 0 and max_attempts, max_steps, batch_size >= 1, "
-            f"got {n}, {noise}, {jitter}, {max_attempts}, {max_steps}, {batch_size}"
+            "Expected n, noise, jitter, steady_noise >= 0 and max_attempts, max_steps, batch_size >= 1, "
+            f"got {n}, {noise}, {jitter}, {steady_noise}, {max_attempts}, {max_steps}, {batch_size}"
         )
     if not (0 <= train_share <= 1 and 0 <= pushes <= 1):
         raise DemonstrationError(f"Expected train_share and pushes in [0, 1], got {train_share} and {pushes}")
@@ -120,7 +122,17 @@ def demonstrate(
         raise DemonstrationError("Expected at least one sequence to demonstrate, or None for random ones")
     simulations = [KitchenSimulation(physics, observation_noise) for _ in range(min(batch_size, n))]
     settings = _Settings(
-        seed, sequences, train_share, noise, jitter, pushes, intended, max_attempts, complete_only, max_steps
+        seed,
+        sequences,
+        train_share,
+        noise,
+        jitter,
+        pushes,
+        intended,
+        max_attempts,
+        complete_only,
+        max_steps,
+        steady_noise,
     )
     return _in_order(_Demonstrator(n, settings, KitchenPool(simulations, nthread)), n)
 
@@ -163,6 +175,7 @@ class _Settings:
     max_attempts: int
     complete_only: bool
     max_steps: int
+    steady_noise: float
 
 
 class _Run:
@@ -174,7 +187,13 @@ class _Run:
         given = settings.sequences
         self.task = given[number % len(given)] if given else random_sequence(tasks, settings.train_share)
         self.arm = ScriptedArm(
-            self.task.subtasks, motions, settings.noise, settings.jitter, settings.pushes, settings.max_attempts
+            self.task.subtasks,
+            motions,
+            settings.noise,
+            settings.jitter,
+            settings.pushes,
+            settings.max_attempts,
+            settings.steady_noise,
         )
         self.observations = [simulation.reset(noise).astype(np.float32)]
         self.actions: list[FloatArray] = []  # executed

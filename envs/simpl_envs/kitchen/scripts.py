@@ -42,7 +42,7 @@ class Command:
     :param speed: largest, m/s
     :param hurry: see :meth:`ArmController.action`
     :param loose: see :meth:`ArmController.action`
-    :param steady: with half the action noise
+    :param steady: with a share of the action noise only, see :class:`ScriptedArm`
     """
 
     pose: Pose
@@ -126,6 +126,7 @@ class ScriptedArm:
     :param pushes: probability per env step of being driven off course, at random joint velocities for 3 to 8 env steps
         (a third of it while an object is grasped or moved): so that demonstrations show the way back
     :param max_attempts: per subtask; after the last one it goes on with the next
+    :param steady_noise: factor on the action noise while an object is grasped or moved
     :param strategies: strategy to use for a subtask, by name; others are drawn
     """
 
@@ -137,12 +138,13 @@ class ScriptedArm:
         jitter: float = 0.006,
         pushes: float = 0.0,
         max_attempts: int = 3,
+        steady_noise: float = 0.5,
         strategies: dict[int, str] | None = None,
     ) -> None:
         self.subtasks = tuple(subtasks)
         self.attempts: list[Attempt] = []
         self._rng, self._noise, self._jitter = rng, noise, jitter
-        self._pushes, self._max_attempts = pushes, max_attempts
+        self._pushes, self._max_attempts, self._steady_noise = pushes, max_attempts, steady_noise
         self._strategies = strategies or {}
         self._arm = ArmController()
         self._wander = np.zeros(N_ROBOT)
@@ -173,7 +175,7 @@ class ScriptedArm:
         if self._pushed(command.steady):
             action = self._push
         self._wander = 0.8 * self._wander + 0.6 * self._noise * self._rng.standard_normal(N_ROBOT)
-        noisy = action + (0.5 if command.steady else 1.0) * self._wander
+        noisy = action + (self._steady_noise if command.steady else 1.0) * self._wander
         return np.clip(noisy, -1.0, 1.0).astype(np.float32)
 
     def _pushed(self, steady: bool) -> bool:

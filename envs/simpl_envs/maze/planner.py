@@ -36,6 +36,7 @@ def plan_trajectories(
     layout: MazeLayout = PUBLISHED_LAYOUT,
     min_steps: int = 50,
     max_steps: int = 1600,
+    arrived_only: bool = True,
     batch_size: int = 256,
     nthread: int | None = None,
 ) -> Iterator[Trajectory]:
@@ -52,6 +53,7 @@ def plan_trajectories(
     :param jitter: half width of the uniform noise on each waypoint, cells
     :param min_steps: shortest trajectory kept, env steps
     :param max_steps: longest trajectory kept, env steps
+    :param arrived_only: drop trajectories that have not arrived after ``max_steps``; else they are kept, cut off there
     :param batch_size: mazes simulated at once; changes the speed and the order of work, not the result
     :param nthread: threads, all cores by default
     :return: for each trajectory observations (L+1, 4) float32 and actions (L, 2) float32 in [-1, 1]
@@ -62,7 +64,7 @@ def plan_trajectories(
             "Expected n >= 0, noise >= 0, jitter >= 0, 1 <= min_steps <= max_steps and batch_size >= 1, "
             f"got {n}, {noise}, {jitter}, {min_steps}, {max_steps}, {batch_size}"
         )
-    planner = _Planner(layout, seed, n, noise, jitter, (min_steps, max_steps), batch_size, nthread)
+    planner = _Planner(layout, seed, n, noise, jitter, (min_steps, max_steps), arrived_only, batch_size, nthread)
     return _in_order(planner, n)
 
 
@@ -97,11 +99,12 @@ class _Planner:
         noise: float,
         jitter: float,
         lengths: tuple[int, int],
+        arrived_only: bool,
         batch_size: int,
         nthread: int | None,
     ) -> None:
         self.layout, self.seed, self.noise, self.jitter = layout, seed, noise, jitter
-        self.min_steps, self.max_steps = lengths
+        (self.min_steps, self.max_steps), self.arrived_only = lengths, arrived_only
         self.cells = layout.reachable_cells()
         self.simulator = MazeSimulator(layout, nthread)
         slots = min(batch_size, n)
@@ -161,7 +164,8 @@ class _Planner:
         """The trajectory of a slot, if it is kept; the slot goes on with another one, or is out of use."""
         steps = int(self.steps[slot])
         trajectory = None
-        if self.waypoint[slot] == self.n_waypoints[slot] and steps >= self.min_steps:
+        arrived = self.waypoint[slot] == self.n_waypoints[slot] or not self.arrived_only
+        if arrived and steps >= self.min_steps:
             trajectory = self.observations[slot, : steps + 1].copy(), self.actions[slot, :steps].copy()
         else:
             self.missing += 1

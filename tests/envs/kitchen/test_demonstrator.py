@@ -62,6 +62,17 @@ def test_intended_actions_are_those_without_noise() -> None:
     assert difference.max() > 0.5  # pushes
 
 
+def test_noise_may_be_the_same_while_an_object_is_moved() -> None:
+    """The first steps are free motion, where both are alike; apart they are from the first grasp on."""
+    task = [SubtaskSequence.from_name("6501")]
+    less, same = (
+        next(demonstrate(1, 3, task, complete_only=False, max_steps=60, steady_noise=share)).actions
+        for share in (0.5, 1.0)
+    )
+    assert np.array_equal(less[:5], same[:5])
+    assert not np.array_equal(less, same)
+
+
 def test_a_joint_at_its_limit_is_left_out() -> None:
     arm = ArmController()
     positions = RESET_POSITIONS.copy()
@@ -142,7 +153,7 @@ def test_random_sequences_never_show_a_target_order() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [{"n": -1}, {"noise": -0.1}, {"jitter": -1.0}, {"max_attempts": 0}, {"max_steps": 0}, {"train_share": 1.1}]
-    + [{"pushes": -0.1}, {"batch_size": 0}, {"sequences": []}],
+    + [{"pushes": -0.1}, {"steady_noise": -1.0}, {"batch_size": 0}, {"sequences": []}],
 )
 def test_bad_arguments(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="Expected"):

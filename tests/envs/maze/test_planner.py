@@ -79,6 +79,15 @@ def test_lengths_are_kept() -> None:
     assert same(kept[: len(wanted)], wanted[: len(kept)])
 
 
+def test_what_has_not_arrived_is_kept_where_asked() -> None:
+    """Of 12 numbers all are kept, those cut off after 400 env steps as they were until then."""
+    arguments = {"seed": 0, "min_steps": 1, "nthread": 1}
+    whole = list(plan_trajectories(12, **arguments))  # type: ignore[arg-type]
+    cut = list(plan_trajectories(12, max_steps=400, arrived_only=False, **arguments))  # type: ignore[arg-type]
+    assert {len(actions) == 400 for _, actions in cut} == {True, False}
+    assert same(cut, [(observations[:401], actions[:400]) for observations, actions in whole])
+
+
 def test_other_layouts() -> None:
     layout = random_layout(seed=2, size=8)
     for observations, _ in plan_trajectories(4, seed=0, layout=layout, nthread=1):
