@@ -19,8 +19,8 @@ def find_record(text: str, kind: type[T], known: dict[str, T], what: str) -> T:
     """
     A record by its name, or a user's own.
 
-    :param text: a name among ``known``; ``module:NAME``; or a Python file, ``path/to/file.py`` with one such record in
-        it or ``path/to/file.py:NAME``
+    :param text: a name among ``known``; ``module:NAME``; or a Python file, ``path/to/file.py:NAME``, or
+        ``path/to/file.py`` with one such record in it, or one that is called as its kind is: ``DOMAIN``, ``METHOD``
     :param kind: the record's class
     :param known: the records that come along, by name
     :param what: how messages call it: "preset", "method"
@@ -63,6 +63,8 @@ def _attribute(module: ModuleType, name: str, text: str, what: str) -> Any:
 
 def _only_one(module: ModuleType, kind: type[T], text: str, what: str) -> T:
     records = {name: value for name, value in vars(module).items() if isinstance(value, kind)}
+    if named := records.get(kind.__name__.upper()):
+        return named
     if len(records) != 1:
         names = ", ".join(records) or "none"
         raise SettingsError(f"{text} holds {len(records)} {kind.__name__} records ({names}): expected {text}:NAME.")

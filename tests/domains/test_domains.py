@@ -115,8 +115,10 @@ def test_a_file_of_ones_own_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyP
         )
     assert find_domain("own_pkg/doors.py:OTHER").name == "others"
     assert find_domain("own_pkg.doors").tasks("a") == find_domain("own_pkg.doors").tasks("a")
-    with pytest.raises(SettingsError, match=r"holds 2 Domain records \(DOMAIN, OTHER\)"):
-        find_domain("own_pkg/doors.py")
+    assert find_domain("own_pkg/doors.py").name == "doors"  # of two, the one that is called DOMAIN
+    (tmp_path / "two.py").write_text(OWN_FILE.replace("DOMAIN =", "ONE ="))
+    with pytest.raises(SettingsError, match=r"holds 2 Domain records \(ONE, OTHER\): expected .*two.py:NAME"):
+        find_domain("two.py")
 
 
 @pytest.mark.parametrize(

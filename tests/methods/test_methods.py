@@ -51,8 +51,9 @@ def test_a_method_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert find_method("own_method.py:METHOD") is found
     assert find_method(str(tmp_path / "own_method.py")) is found
     assert find_method("own_method:METHOD").name == "own"
-    (tmp_path / "two.py").write_text(OWN + "OTHER = Method(name='other', label='', colour='', adapt=adapt)\n")
-    with pytest.raises(SettingsError, match=r"holds 2 Method records \(METHOD, OTHER\): expected two.py:NAME"):
+    two = OWN + "OTHER = Method(name='other', label='', colour='', adapt=adapt)\n"
+    (tmp_path / "two.py").write_text(two.replace("METHOD =", "ONE ="))
+    with pytest.raises(SettingsError, match=r"holds 2 Method records \(ONE, OTHER\): expected two.py:NAME"):
         find_method("two.py")
     (tmp_path / "broken.py").write_text("1 / 0")
     with pytest.raises(SettingsError, match=r"broken\.py cannot be executed: ZeroDivisionError"):
