@@ -86,6 +86,11 @@ class AdaptationCheckpoints:
         self._adapted: list[int] = []  # agents that have a file
         self._ended: list[Ended] = []  # since the newest checkpoint
 
+    @property
+    def exist(self) -> bool:
+        """Whether there is one to go on from."""
+        return bool(states(self.folder))
+
     def remove(self) -> None:
         """Remove all checkpoints, and the folder where nothing else is in it."""
         for path in [path for pattern in PATTERNS for path in self.folder.glob(pattern)]:
