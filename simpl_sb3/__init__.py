@@ -5,6 +5,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from simpl_sb3.algorithms.adaptation_checkpoints import AdaptationCheckpoints
     from simpl_sb3.algorithms.callbacks import AdaptationEvalCallback
     from simpl_sb3.algorithms.checkpoints import TrainingCheckpointCallback, load_checkpoint
     from simpl_sb3.algorithms.settings import AdaptationSettings
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "PRESETS": "experiments.presets",
     "PRETRAINED": "experiments.presets",
+    "AdaptationCheckpoints": "algorithms.adaptation_checkpoints",
     "AdaptationEvalCallback": "algorithms.callbacks",
     "AdaptationSettings": "algorithms.settings",
     "DemonstrationDataset": "demonstrations.windows",
@@ -52,6 +54,7 @@ _HOMES = {
 __all__ = [
     "PRESETS",
     "PRETRAINED",
+    "AdaptationCheckpoints",
     "AdaptationEvalCallback",
     "AdaptationSettings",
     "DemonstrationDataset",

@@ -15,10 +15,12 @@ import torch as th
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv
 
+from simpl_sb3.algorithms.adaptation_checkpoints import AdaptationCheckpoints
 from simpl_sb3.algorithms.exploration import Elimination, Explorer
 from simpl_sb3.algorithms.policies import Gaussian, SkillPriorPEARLPolicy, SkillPriorPolicy
 from simpl_sb3.algorithms.settings import INFERRING, INITIAL_MULTIPLIER, AdaptationSettings, SkillPriorSACSettings
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
+from simpl_sb3.algorithms.training_state import holds_episodes
 from simpl_sb3.algorithms.updates import AgentLearner
 from simpl_sb3.bars import EpisodeBar
 from simpl_sb3.errors import SettingsError
@@ -26,6 +28,7 @@ from simpl_sb3.experience.buffer import TaskReplayBuffer
 from simpl_sb3.experience.collector import EpisodeCollector, FinishedEpisode, Job, SkillStep
 from simpl_sb3.settings import checked_seed
 from simpl_sb3.skills.base import Skills
+from simpl_sb3.skills.held_envs import generator_states, generators_of
 
 if TYPE_CHECKING:
     from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
@@ -42,6 +45,7 @@ def adapt_tasks(
     seed: int | None = None,
     on_episode: OnEpisode | None = None,
     progress_bar: bool = False,
+    checkpoints: AdaptationCheckpoints | None = None,
 ) -> list[SkillPriorSAC]:
     """
     Learn many tasks at once: with a meta-trained model (SiMPL), or without one from the skills alone (SPiRL).
@@ -54,10 +58,11 @@ def adapt_tasks(
     :param seed: of exploration, samples and noise
     :param on_episode: called after every episode with agent, episode (from 1), and a ``FinishedEpisode``
     :param progress_bar: show episodes and success
+    :param checkpoints: where to go on from, and what is written on the way; None for nothing
     :return: the adapted agents, in the tasks' order
     """
     if not progress_bar:
-        return Adaptation(env, tasks, skills, model, settings, seed, on_episode).run()
+        return Adaptation(env, tasks, skills, model, settings, seed, on_episode, checkpoints).run()
     with closing(EpisodeBar(len(tasks) * settings.n_episodes, len(tasks))) as bar:
 
         def show(agent: int, episode: int, finished: FinishedEpisode) -> None:
@@ -65,7 +70,7 @@ def adapt_tasks(
             if on_episode is not None:
                 on_episode(agent, episode, finished)
 
-        return Adaptation(env, tasks, skills, model, settings, seed, show).run()
+        return Adaptation(env, tasks, skills, model, settings, seed, show, checkpoints).run()
 
 
 class Cohort:
@@ -109,11 +114,13 @@ class Adaptation:
         settings: AdaptationSettings,
         seed: int | None = None,
         on_episode: OnEpisode | None = None,
+        checkpoints: AdaptationCheckpoints | None = None,
     ) -> None:
         if isinstance(tasks, str) or len(tasks) != env.num_envs:
             given = f"The text {tasks!r}" if isinstance(tasks, str) else f"{len(tasks)} tasks"
             raise SettingsError(f"{given} for {env.num_envs} environments: expected a sequence of as many tasks.")
         self.env, self.tasks, self.skills, self.settings = env, tuple(tasks), skills, settings
+        self.checkpoints = checkpoints
         self.meta = None if model is None else model.policy
         multiplier = INITIAL_MULTIPLIER if model is None else model.learner.budgets["skill_kl"].multiplier()[1].item()
         self.multiplier = multiplier if settings.skill_kl_multiplier is None else settings.skill_kl_multiplier
@@ -130,6 +137,13 @@ class Adaptation:
         self.exploring = np.zeros(n_agents, bool)
         self.inferring = np.zeros(n_agents, bool)  # explores with what a first reward says
         self.cohorts: list[Cohort] = []
+        self.collector: EpisodeCollector | None = None  # of the episodes that are collected now
+        self.retiring, self.rounds = (
+            False,
+            0,
+        )  # whether the episodes that all explore are over; skills since either began
+        noted = not holds_episodes(env) and (checkpoints is not None or not hasattr(env, "set_active"))
+        self.starts: list[str] | None = [""] * n_agents if noted else None  # generators before the newest episodes
         sizes = (n_agents, settings.buffer_size, skills.observation_space.shape[0], skills.skill_dim)
         self.context = TaskReplayBuffer(*sizes, seed, self.device)
         self.replay = TaskReplayBuffer(*sizes, seed, self.device, settings.handle_timeout_termination)
@@ -138,6 +152,11 @@ class Adaptation:
             self.meta.set_training_mode(False)
             source = "prior" if settings.exploration == "prior" else "aggregate"
             self.explorer = Explorer(self.meta, settings, source, self._elimination(self.meta))
+
+    @property
+    def elimination(self) -> Elimination | None:
+        """What exploring by elimination has ruled out; None where it does not explore that way."""
+        return None if self.meta is None else self.explorer.elimination
 
     def _elimination(self, meta: SkillPriorPEARLPolicy) -> Elimination | None:
         """Where the settings ask for it, and the meta-policy knows of rewards."""
@@ -148,43 +167,76 @@ class Adaptation:
     def run(self) -> list[SkillPriorSAC]:
         """Explore, infer, fine-tune; one agent per task, in the tasks' order."""
         self.env.reset()
-        n_exploration = 0 if self.meta is None else self.settings.n_exploration_episodes
-        if n_exploration:
-            self.exploring[:] = True
-            self._collect(n_exploration, retire=False)
-        going_on = self.exploring & (n_exploration < self.settings.n_episodes) & self.settings.explore_until_reward
-        self._begin(np.array([i for i, on in enumerate(going_on) if not on or self.context.rewarded(i)], int))
-        self._collect(self.settings.n_episodes, retire=True)
+        n_exploration = self._n_exploration
+        if self.checkpoints is None or not self.checkpoints.take_up(self):
+            self.exploring[:] = n_exploration > 0
+        if not self.retiring:
+            if n_exploration:
+                self._collect()
+                self._forget_waiting()
+            going_on = self.exploring & (n_exploration < self.settings.n_episodes) & self.settings.explore_until_reward
+            self._begin(np.array([i for i, on in enumerate(going_on) if not on or self.context.rewarded(i)], int))
+            self.retiring = True
+        self._collect()
         assert all(agent is not None for agent in self.agents)
         return self.agents  # type: ignore[return-value]
 
+    @property
+    def _n_exploration(self) -> int:
+        """Episodes that all agents explore."""
+        return 0 if self.meta is None else self.settings.n_exploration_episodes
+
     # ------------------------------------------------------------ episodes
 
-    def _collect(self, n_episodes: int, retire: bool) -> None:
-        """Until every agent has lived through so many episodes: each explores, or fine-tunes; then it may retire."""
-        settings, rounds = self.settings, 0
+    def _collect(self) -> None:
+        """Until every agent has lived through its episodes: each explores, or fine-tunes; then it may retire."""
+        settings = self.settings
         train_freq = int(settings.train_freq)  # type: ignore[arg-type]  # never in episodes here
         n_updates = settings.gradient_steps if settings.gradient_steps >= 0 else train_freq
-
-        def next_job(agent: int) -> Job | None:
-            if self.episodes[agent] >= n_episodes:
-                return None
-            self.episodes[agent] += 1
-            return Job(self.tasks[agent], agent, "exploration" if self.exploring[agent] else "fine-tuning")
-
-        size = 0 if self.meta is None else self.explorer.size
-        is_over = self._guess_is_over
-        collector = EpisodeCollector(self.env, self._act, next_job, self._guess_for, size, is_over, self._store)
+        if self.collector is None:
+            self.rounds, self.collector = 0, self.new_collector()
         while True:
-            if retire:
-                self._retire(np.flatnonzero(~collector.active))
-            if not collector.active.any():
+            if self.retiring:
+                self._retire(np.flatnonzero(~self.collector.active))
+            if not self.collector.active.any():
+                self.collector = None
                 return
-            collector.step()
-            rounds += 1
-            if rounds % train_freq == 0:
+            if self.checkpoints is not None:
+                self.checkpoints.write_if_due(self)
+            self.collector.step()
+            self.rounds += 1
+            if self.rounds % train_freq == 0:
                 for cohort in self.cohorts:
                     cohort.update(self.replay, settings, n_updates)
+
+    def new_collector(self, begin: bool = True) -> EpisodeCollector:
+        """What lives through episodes in all environments; ``begin`` as there."""
+        size = 0 if self.meta is None else self.explorer.size
+        return EpisodeCollector(
+            self.env, self._act, self._next_job, self._guess_for, size, self._guess_is_over, self._store, begin
+        )
+
+    def _next_job(self, agent: int) -> Job | None:
+        if self.starts is not None:
+            self.starts[agent] = str(generator_states(self.env.get_attr("np_random", [agent]))[0])
+        if self.episodes[agent] >= (self.settings.n_episodes if self.retiring else self._n_exploration):
+            return None
+        self.episodes[agent] += 1
+        return Job(self.tasks[agent], agent, "exploration" if self.exploring[agent] else "fine-tuning")
+
+    def _forget_waiting(self) -> None:
+        """An environment that was stepped while it waited for others, or was not, goes on with the same episodes."""
+        for i, start in enumerate(self.starts or ()):
+            self.env.set_attr("np_random", generators_of(np.array([start]))[0], indices=[i])
+
+    def begin_again(self, agents: np.ndarray) -> None:
+        """Give up the episodes that these agents are in, and begin them anew; their rows stay."""
+        assert self.collector is not None
+        for buffer in (self.context, self.replay):
+            ends = buffer.newest_ends
+            ends[agents] = True
+            buffer.newest_ends = ends
+        self.collector.begin_again(agents)
 
     def _act(self, observations: np.ndarray, guesses: th.Tensor) -> np.ndarray:
         z = np.zeros((len(observations), self.skills.skill_dim), np.float32)
@@ -208,6 +260,8 @@ class Adaptation:
         for episode in step.finished:
             agent = episode.job.task_index
             self.finished[agent] += 1
+            if self.checkpoints is not None:
+                self.checkpoints.note(agent, episode)
             self.on_episode(agent, int(self.finished[agent]), episode)
         ended = step.indices[step.ends]
         late = ended[self.exploring[ended] & (self.finished[ended] > self.settings.n_exploration_episodes)]
@@ -228,7 +282,7 @@ class Adaptation:
 
     def _rule_out(self, agents: np.ndarray) -> None:
         """What these agents saw last: without a reward, or they infer from the next guess on."""
-        elimination = None if self.meta is None else self.explorer.elimination
+        elimination = self.elimination
         if elimination is not None and len(agents):
             elimination.rule_out(agents, self.context.newest(agents))
 
@@ -251,6 +305,20 @@ class Adaptation:
         """A cohort of these agents: copies of the meta-policy, each conditioned on its e*; or new ones."""
         if not len(agents):
             return
+        settings, cohort = self.settings, self.new_cohort(agents)
+        if self.meta is not None:
+            cohort.policy.copy_meta(self.meta)
+            if settings.n_exploration_episodes:
+                cohort.policy.task_latent.copy_(self._infer(agents)[0])
+        self.cohorts.append(cohort)
+        if settings.reuse_exploration and self.context.sizes[agents].all():
+            for agent in agents:
+                self.replay.copy_ring(agent, self.context, agent)
+            cohort.update(self.replay, settings, settings.initial_updates)
+        self.exploring[agents] = False
+
+    def new_cohort(self, agents: np.ndarray) -> Cohort:
+        """A cohort of these agents (indices (K,)), with networks that have learned nothing."""
         settings, meta = self.settings, self.meta
         policy = SkillPriorPolicy(
             self.env.observation_space,
@@ -261,17 +329,7 @@ class Adaptation:
             task_latent_dim=0 if meta is None else meta.task_latent_dim,
             n_agents=len(agents),
         ).to(self.device)
-        if meta is not None:
-            policy.copy_meta(meta)
-            if settings.n_exploration_episodes:
-                policy.task_latent.copy_(self._infer(agents)[0])
-        cohort = Cohort(agents, policy, AgentLearner(policy, settings, settings.skill_kl_target, self.multiplier))
-        self.cohorts.append(cohort)
-        if settings.reuse_exploration and self.context.sizes[agents].all():
-            for agent in agents:
-                self.replay.copy_ring(agent, self.context, agent)
-            cohort.update(self.replay, settings, settings.initial_updates)
-        self.exploring[agents] = False
+        return Cohort(agents, policy, AgentLearner(policy, settings, settings.skill_kl_target, self.multiplier))
 
     def _retire(self, done: np.ndarray) -> None:
         """Hand agents over that have lived through their episodes, and shrink their cohorts to the others."""
@@ -298,11 +356,15 @@ class Adaptation:
             _init_setup_model=False,
         )
         agent.skills, agent.n_envs = policy.skills, 1
-        agent.observation_space, agent.action_space = self.env.observation_space, self.env.action_space
+        self.give_task(agent, index)
         agent.build()
         agent.learner.copy_agent(cohort.learner, member)
         agent.replay_buffer.copy_ring(0, self.replay, index)
-        agent.task, agent.task_name = self.tasks[index], getattr(self.tasks[index], "name", None)
         agent.num_timesteps, agent._episode_num = int(self.lived[index]), int(self.finished[index])
         agent._n_updates = cohort.n_updates
         return agent
+
+    def give_task(self, agent: SkillPriorSAC, index: int) -> None:
+        """Tell an agent its task, and the spaces that it acts in."""
+        agent.observation_space, agent.action_space = self.env.observation_space, self.env.action_space
+        agent.task, agent.task_name = self.tasks[index], getattr(self.tasks[index], "name", None)

@@ -1,12 +1,6 @@
 """
-Checkpoints from which a training goes on to the bit, also after it was killed.
-
-::
-
-    rows_00000007.npz     rows that all buffers got since the chunk before; written once, never changed
-    state_00000012.zip    the model with its training state, and which chunks hold its rows; the two newest are kept
-
-A chunk is written before the state that names it, and each file whole or not at all.
+Checkpoints from which a training goes on to the bit, also after it was killed: a state is the model's file with its
+training state, and names the chunks that hold its rows, see ``checkpoint_folder``.
 """
 
 import time
@@ -14,22 +8,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import torch as th
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.type_aliases import GymEnv
 
 from simpl_sb3.algorithms import files
-from simpl_sb3.algorithms.arrays import arrays_of, npz_bytes
 from simpl_sb3.algorithms.base import SkillAlgorithm
+from simpl_sb3.algorithms.checkpoint_folder import STATE, RowChunks, number_of, remove_older, states
 from simpl_sb3.algorithms.training_state import capture
 from simpl_sb3.errors import ModelFileError
-from simpl_sb3.files import write_atomically
 
 __all__ = ["TrainingCheckpointCallback", "load_checkpoint", "newest_checkpoint"]
 
-STATE, ROWS = "state_{:08d}.zip", "rows_{:08d}.npz"
-N_KEPT = 2
 Model = TypeVar("Model", bound=SkillAlgorithm)
 
 
@@ -61,9 +51,9 @@ class TrainingCheckpointCallback(BaseCallback):
         newest = newest_checkpoint(self.folder)
         taken_up = model.checkpoint
         if taken_up is None or taken_up["folder"] != self.folder.resolve():  # its chunks are not here
-            taken_up = {"number": 0 if newest is None else int(newest.stem.removeprefix("state_")), "chunks": []}
+            taken_up = {"number": 0 if newest is None else number_of(newest), "chunks": []}
         self._number: int = taken_up["number"]
-        self._chunks: list[dict[str, Any]] = list(taken_up["chunks"])
+        self._chunks = RowChunks(self.folder, taken_up["chunks"])
         self._last = time.perf_counter()
         model.border_calls.append(self._write_if_due)
 
@@ -81,50 +71,26 @@ class TrainingCheckpointCallback(BaseCallback):
 
         :return: the file of the state
         """
-        model, earlier = self.model, self._chunks
+        model = self.model
         assert isinstance(model, SkillAlgorithm)
-        before = self._chunks[-1]["written"] if self._chunks else {}
-        state = capture(model, {name: np.array(numbers, np.int64) for name, numbers in before.items()})
+        state = capture(model, self._chunks.written())
         self._number += 1
-        rows = {f"{name}.{part}": array for name, parts in state.rows.items() for part, array in parts.items()}
-        chunk: dict[str, Any] = {
-            "file": ROWS.format(self._number),
-            "written": {name: parts["written"].tolist() for name, parts in state.rows.items()},
-        }
-        self._chunks = [kept for kept in earlier if not self._overwritten(kept["written"])] + [chunk]
-        write_atomically(self.folder / chunk["file"], npz_bytes(rows))
+        needed = self._chunks.add(self._number, state.rows, model._buffers())
         state.rows = {}
         more = {name: read() for name, read in self.more.items()}
-        state.data["checkpoint"] = {"number": self._number, "chunks": self._chunks, "more": more}
+        state.data["checkpoint"] = {"number": self._number, "chunks": self._chunks.named, "more": more}
         model.checkpoint = {**state.data["checkpoint"], "folder": self.folder.resolve()}
         path = self.folder / STATE.format(self._number)
         files.save(model, path, state)
-        self._remove_older({each["file"] for each in (*earlier, *self._chunks)})
+        remove_older(self.folder, needed)
         if self.verbose >= 1:
             print(f"Checkpoint {path} after {model.num_timesteps} skills.")  # noqa: T201 - as SB3's CheckpointCallback
         return path
 
-    def _overwritten(self, written: dict[str, list[int]]) -> bool:
-        """Whether the rings hold none of a chunk's rows any longer."""
-        buffers = self.model._buffers()  # type: ignore[attr-defined]
-        return all(
-            bool((np.array(written[name]) <= buffer.written - buffer.capacity).all())
-            for name, buffer in buffers.items()
-        )
-
-    def _remove_older(self, needed: set[str]) -> None:
-        """All but the two newest states, and the chunks that neither of them names."""
-        for old in sorted(self.folder.glob("state_????????.zip"))[:-N_KEPT]:
-            old.unlink(missing_ok=True)
-        for rows in self.folder.glob("rows_????????.npz"):
-            if rows.name not in needed:
-                rows.unlink(missing_ok=True)
-
 
 def newest_checkpoint(folder: str | Path) -> Path | None:
     """The newest state in a folder; None where there is none."""
-    states = sorted(Path(folder).glob("state_????????.zip"))
-    return states[-1] if states else None
+    return next(iter(states(Path(folder))), None)
 
 
 def load_checkpoint(
@@ -140,14 +106,14 @@ def load_checkpoint(
     :param settings: as ``kind.load`` takes them, such as ``verbose``
     :raises ModelFileError: where there is no checkpoint, or none that can be read
     """
-    states = sorted(Path(folder).glob("state_????????.zip"), reverse=True)
-    if not states:
+    found = states(Path(folder))
+    if not found:
         raise ModelFileError(f"No checkpoint in {folder}: expected state_00000001.zip or another of that kind.")
-    for path in states:
+    for path in found:
         try:
             return _load(kind, path, env, device, settings)
         except ModelFileError:
-            if path == states[-1]:
+            if path == found[-1]:
                 raise
     raise AssertionError
 
@@ -158,12 +124,7 @@ def _load(kind: type[Model], path: Path, env: GymEnv, device: th.device | str, s
     try:
         assert model._state is not None
         model.checkpoint = {**model._state.data["checkpoint"], "folder": path.parent.resolve()}
-        for chunk in model.checkpoint["chunks"]:
-            rows = arrays_of((path.parent / chunk["file"]).read_bytes())
-            for name, buffer in buffers.items():
-                buffer.append(
-                    {part.removeprefix(f"{name}."): rows[part] for part in rows if part.startswith(f"{name}.")}
-                )
+        RowChunks(path.parent, model.checkpoint["chunks"]).fill(buffers)
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from None
     except Exception as error:  # noqa: BLE001 - a damaged file fails in many ways

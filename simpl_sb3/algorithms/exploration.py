@@ -1,5 +1,7 @@
 """``Explorer``: how a new task is explored, in meta-training and in adaptation alike."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch as th
 
@@ -67,6 +69,15 @@ class Elimination:
         """Whether the agent has been where the task that it tries would reward it."""
         chosen = self.chosen[agent]
         return bool(chosen >= 0 and self.distances[agent, chosen] < self.near[agent])
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What has been ruled out, and what is tried, as arrays."""
+        return {"distances": self.distances.cpu().numpy(), "chosen": self.chosen, "near": self.near}
+
+    def take_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from what :meth:`state` gave."""
+        self.distances.copy_(th.from_numpy(state["distances"]))
+        self.chosen, self.near = state["chosen"].copy(), state["near"].copy()
 
     def _distances(self, latents: th.Tensor) -> th.Tensor:
         """Of latents (K, E) to the imagined ones, (K, H)."""

@@ -71,14 +71,12 @@ def save(model: "SkillAlgorithm", path: Any, state: TrainingState | None = None)
         **model._extra_state(),
     }
     weights = policy_weights(model)
-    for name, parameter in [*weights.items(), *_tensors_in(model.learner.state_dict(), "learner")]:
-        if parameter.is_floating_point() and not bool(th.isfinite(parameter).all()):
-            raise SettingsError(f"The numbers {name} are NaN or infinite: the learning diverged, nothing was saved.")
+    check_finite(weights | {"learner": model.learner.state_dict()})
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("data", json.dumps(data, indent=1))
-        archive.writestr("policy.pth", _tensor_bytes(weights))
-        archive.writestr("learner.pth", _tensor_bytes(model.learner.state_dict()))
+        archive.writestr("policy.pth", tensor_bytes(weights))
+        archive.writestr("learner.pth", tensor_bytes(model.learner.state_dict()))
         archive.writestr("_stable_baselines3_version", stable_baselines3.__version__)
         if state is not None:
             archive.writestr("training.json", json.dumps(state.data))
@@ -96,6 +94,19 @@ def policy_weights(model: "SkillAlgorithm") -> dict[str, th.Tensor]:
     return {name.replace("_orig_mod.", ""): tensor for name, tensor in model.policy.state_dict().items()}
 
 
+def check_finite(state: Mapping[str, Any]) -> None:
+    """
+    :param state: nested dicts and lists of tensors and numbers
+    :raises SettingsError: where a tensor holds NaN or infinity
+    """
+    for part, value in state.items():
+        for name, tensor in _tensors_in(value, part):
+            if tensor.is_floating_point() and not bool(th.isfinite(tensor).all()):
+                raise SettingsError(
+                    f"The numbers {name} are NaN or infinite: the learning diverged, nothing was saved."
+                )
+
+
 def _tensors_in(state: Any, name: str) -> Iterator[tuple[str, th.Tensor]]:
     """The tensors of nested dicts and lists, and where they stand: ``learner.optimizers.actor.state.0.exp_avg``."""
     if isinstance(state, th.Tensor):
@@ -105,13 +116,19 @@ def _tensors_in(state: Any, name: str) -> Iterator[tuple[str, th.Tensor]]:
             yield from _tensors_in(value, f"{name}.{key}")
 
 
-def _tensor_bytes(state: dict[str, Any]) -> bytes:
+def tensor_bytes(state: dict[str, Any]) -> bytes:
+    """Tensors and numbers in dicts and lists, as the bytes of a file that :func:`tensors_of` reads."""
     buffer = io.BytesIO()
     th.save(state, buffer)
     return buffer.getvalue()
 
 
 # ------------------------------------------------------------ reading
+
+
+def tensors_of(content: bytes, device: str) -> Any:
+    """What :func:`tensor_bytes` gave; torch refuses a file that would make anything but tensors and plain data."""
+    return th.load(io.BytesIO(content), map_location=device, weights_only=True)
 
 
 def load(
@@ -170,9 +187,9 @@ def _training_state(path: Any, buffers: Mapping[str, TaskReplayBuffer]) -> Train
             names = archive.namelist()
             if "training.json" not in names:
                 return None
-            data, arrays = json.loads(_member(archive, "training.json")), arrays_of(_member(archive, "training.npz"))
+            data, arrays = json.loads(member(archive, "training.json")), arrays_of(member(archive, "training.npz"))
             rows = {
-                name: arrays_of(_member(archive, f"{name}.npz", MAX_BUFFER_BYTES))
+                name: arrays_of(member(archive, f"{name}.npz", MAX_BUFFER_BYTES))
                 for name in buffers
                 if f"{name}.npz" in names
             }
@@ -266,13 +283,10 @@ def _read(path: Any, cls: type["SkillAlgorithm"], device: str) -> tuple[dict[str
     path = existing(path, ".zip", "model file")
     try:
         with zipfile.ZipFile(path) as archive:
-            data = json.loads(_member(archive, "data"))
+            data = json.loads(member(archive, "data"))
             given, version = data["class"], data["schema_version"]
             second = "learner.pth" if version == SCHEMA_VERSION else "optimizers.pth"
-            policy, learner = (
-                th.load(io.BytesIO(_member(archive, name)), map_location=device, weights_only=True)
-                for name in ("policy.pth", second)
-            )
+            policy, learner = (tensors_of(member(archive, name), device) for name in ("policy.pth", second))
     except Exception as error:  # noqa: BLE001 - as in load
         reason = str(error).split("Re-running")[0].splitlines()  # torch advises to run what the file holds
         raise ModelFileError(
@@ -295,8 +309,11 @@ def _skills_hint(path: Any) -> str:
     return " This is a file of skills: SkillModel.load, or --method spirl, starts from it." if named else ""
 
 
-def _member(archive: zipfile.ZipFile, name: str, at_most: int | None = None) -> bytes:
+def member(archive: zipfile.ZipFile, name: str, at_most: int | None = None) -> bytes:
     """
+    A member's content.
+
+    :param at_most: bytes; None for what a model file may hold under that name
     :raises ValueError: for a member that unpacks to more than models have
     """
     size = archive.getinfo(name).file_size

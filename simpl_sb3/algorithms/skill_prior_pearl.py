@@ -24,6 +24,7 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.algorithms.adaptation import OnEpisode, adapt_tasks
+from simpl_sb3.algorithms.adaptation_checkpoints import AdaptationCheckpoints
 from simpl_sb3.algorithms.base import SkillAlgorithm
 from simpl_sb3.algorithms.callbacks import warn_of_exploring_evaluation
 from simpl_sb3.algorithms.checks import find_skills
@@ -171,14 +172,8 @@ class SkillPriorPEARL(SkillAlgorithm):
         def next_job(_: int) -> Job | None:
             return jobs.popleft() if jobs and self.num_timesteps < total_timesteps else None
 
-        collector = EpisodeCollector(
-            self.env,
-            self.explorer.act,
-            next_job,
-            self._guess_for,
-            self.explorer.size,
-            self.explorer.is_over,
-        )
+        explorer = self.explorer
+        collector = EpisodeCollector(self.env, explorer.act, next_job, self._guess_for, explorer.size, explorer.is_over)
         self._show("collect")
         self._iteration_skills = 0
         while collector.active.any():
@@ -318,6 +313,7 @@ class SkillPriorPEARL(SkillAlgorithm):
         seed: int | None = None,
         on_episode: OnEpisode | None = None,
         progress_bar: bool = False,
+        checkpoints: AdaptationCheckpoints | None = None,
         **settings: Any,
     ) -> SkillPriorSAC:
         """
@@ -328,14 +324,14 @@ class SkillPriorPEARL(SkillAlgorithm):
         :param seed: of exploration, samples and noise
         :param on_episode: called after every episode with agent (0), episode (from 1), and a ``FinishedEpisode``
         :param progress_bar: show episodes and success
+        :param checkpoints: where to go on from, and what is written on the way; None for nothing
         :param settings: those of ``AdaptationSettings``, such as ``n_episodes=40``
         :return: the adapted agent; its ``learn`` goes on in ``env`` from where adaptation stopped
         """
         vec_env = self._wrap_env(env, self.verbose)
         tasks = [vec_env.get_attr("task")[0] if task is None else task]
-        [agent] = self.adapt_tasks(
-            vec_env, tasks, seed=seed, on_episode=on_episode, progress_bar=progress_bar, **settings
-        )
+        how = {"on_episode": on_episode, "progress_bar": progress_bar, "checkpoints": checkpoints}
+        [agent] = self.adapt_tasks(vec_env, tasks, seed=seed, **how, **settings)  # type: ignore[arg-type]
         agent.env = vec_env
         return agent
 
@@ -347,6 +343,7 @@ class SkillPriorPEARL(SkillAlgorithm):
         seed: int | None = None,
         on_episode: OnEpisode | None = None,
         progress_bar: bool = False,
+        checkpoints: AdaptationCheckpoints | None = None,
         **settings: Any,
     ) -> list[SkillPriorSAC]:
         """
@@ -357,6 +354,7 @@ class SkillPriorPEARL(SkillAlgorithm):
         :param seed: of exploration, samples and noise
         :param on_episode: called after every episode with agent, episode (from 1), and a ``FinishedEpisode``
         :param progress_bar: show episodes and success
+        :param checkpoints: as :meth:`adapt` takes it
         :param settings: those of ``AdaptationSettings``
         :return: the adapted agents, in the tasks' order
         :raises SettingsError: where tasks and environments differ in number, or for a setting that there is not
@@ -365,7 +363,7 @@ class SkillPriorPEARL(SkillAlgorithm):
         """
         self._check_env(env)
         chosen = self.adaptation_settings(**settings)
-        return adapt_tasks(env, tasks, self.skills, self, chosen, seed, on_episode, progress_bar)
+        return adapt_tasks(env, tasks, self.skills, self, chosen, seed, on_episode, progress_bar, checkpoints)
 
     # ------------------------------------------------------------ metrics
 

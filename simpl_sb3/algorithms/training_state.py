@@ -24,6 +24,7 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.errors import ModelFileError
+from simpl_sb3.logs import hide_later_events
 from simpl_sb3.skills.held_envs import generator_states, generators_of
 
 if TYPE_CHECKING:
@@ -151,7 +152,8 @@ def _plain_info(info: Mapping[str, Any]) -> dict[str, float]:
 
 def resume(model: "SkillAlgorithm", state: TrainingState) -> None:
     """
-    Take up a state; the model's environment has just been reset, and its buffers hold their rows.
+    Take up a state; the model's environment has just been reset, and its buffers hold their rows. What its TensorBoard
+    folder holds of later steps is logged again, and hidden.
 
     :raises ModelFileError: for a state that is none of such a model
     """
@@ -179,6 +181,7 @@ def resume(model: "SkillAlgorithm", state: TrainingState) -> None:
         for name, (value, excluded) in data["recorded"].items():
             model.logger.record(name, value + 0, exclude=tuple(map(str, excluded)))
         take_generators(data["generators"], arrays)
+        hide_later_events(model.logger, model.num_timesteps)
     except (KeyError, TypeError, ValueError, IndexError, RuntimeError, AttributeError) as error:
         raise ModelFileError(f"The training state does not fit the model: {error!r}") from error
 

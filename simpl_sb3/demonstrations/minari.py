@@ -31,6 +31,7 @@ __all__ = [
     "Episode",
     "WindowBatch",
     "check_dataset_id_is_free",
+    "datasets_folder",
     "load_minari",
     "open_minari",
     "read_settings",
@@ -111,6 +112,11 @@ def open_minari(dataset_id: str, root: str | Path | None = None) -> MinariDatase
         if isinstance(error, DatasetError):
             raise
         raise DatasetError(f"{dataset_id}: cannot be read as a Minari dataset: {error}") from error
+
+
+def datasets_folder(root: str | Path | None = None) -> Path:
+    """The folder of all datasets: the given one, or Minari's own."""
+    return _dataset_path("", root)
 
 
 def _dataset_path(dataset_id: str, root: str | Path | None) -> Path:

@@ -34,11 +34,13 @@ class Episode:
 
     :param observations: (L + 1, O) float32
     :param actions: (L, A) float32, L >= 1
+    :param number: of a demonstrator that counts its episodes, so that what would follow begins with the next number
     :raises DatasetError: for other shapes, or NaN, infinite or larger numbers
     """
 
     observations: np.ndarray
     actions: np.ndarray
+    number: int | None = None
 
     def __repr__(self) -> str:
         return f"<Episode: {len(self)} env steps, observations {self.observations.shape[1:]}>"

@@ -93,18 +93,19 @@ class ScriptSettings(Settings):
     steady_noise: float = setting(0.5, at_least=0, at_most=10)
 
 
-def demonstrate(n: int, seed: int, **settings: Any) -> Iterator[Episode]:
+def demonstrate(n: int, seed: int, first: int = 0, **settings: Any) -> Iterator[Episode]:
     """
     Scripted demonstrations.
 
     :param n: how many
     :param seed: equal seeds give equal demonstrations
+    :param first: number of the first one
     :param settings: of ``ScriptSettings``
     """
     from simpl_envs.kitchen.demonstrator import demonstrate as script  # needs MuJoCo
 
-    shown = script(n, seed, **settings)
-    return (Episode(episode.observations, episode.actions) for episode in shown)
+    shown = script(n, seed, first=first, **settings)
+    return (Episode(episode.observations, episode.actions, episode.number) for episode in shown)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,6 +202,7 @@ DOMAIN = Domain(
     random_tasks=random_tasks,
     demonstrator=Demonstrator(
         demonstrate=demonstrate,
+        numbered=True,
         settings=ScriptSettings,
         dataset_id="simpl/kitchen-scripted-v0",
         algorithm_name="scripted arm with retries",

@@ -75,18 +75,19 @@ class PlannerSettings(Settings):
             raise SettingsError(f"min_steps is {self.min_steps}: expected at most max_steps, {self.max_steps}.")
 
 
-def demonstrate(n: int, seed: int, **settings: float) -> Iterator[Episode]:
+def demonstrate(n: int, seed: int, first: int = 0, **settings: float) -> Iterator[Episode]:
     """
     Planned trajectories.
 
     :param n: how many
     :param seed: equal seeds give equal trajectories
+    :param first: number of the first one
     :param settings: of ``PlannerSettings``
     """
-    from simpl_envs.maze.planner import plan_trajectories  # needs MuJoCo
+    from simpl_envs.maze.planner import plan_numbered  # needs MuJoCo
 
-    planned = plan_trajectories(n, seed, **settings)  # type: ignore[arg-type]
-    return (Episode(observations, actions) for observations, actions in planned)
+    planned = plan_numbered(n, seed, first, **settings)  # type: ignore[arg-type]
+    return (Episode(observations, actions, number) for number, (observations, actions) in planned)
 
 
 # ------------------------------------------------------------ pictures
@@ -149,6 +150,7 @@ DOMAIN = Domain(
     random_tasks=random_tasks,
     demonstrator=Demonstrator(
         demonstrate=demonstrate,
+        numbered=True,
         settings=PlannerSettings,
         dataset_id="simpl/maze-planner-v0",
         algorithm_name="waypoint controller on shortest paths",

@@ -29,6 +29,8 @@ class Demonstrator:
     What ``simpl-sb3 collect`` writes.
 
     :param demonstrate: gives episodes for a number of episodes, a seed, and the settings by name
+    :param numbered: whether ``demonstrate`` also takes ``first`` and gives its episodes their numbers, each of which
+        depends on seed and number alone: a collection that was killed then goes on; others start again
     :param settings: class of its settings
     :param dataset_id: Minari id of the dataset that is written by default
     :param algorithm_name: how it works, in a few words
@@ -36,6 +38,7 @@ class Demonstrator:
     """
 
     demonstrate: Callable[..., Iterator[Episode]]
+    numbered: bool = False
     settings: type[Settings] = Settings
     dataset_id: str
     algorithm_name: str = ""

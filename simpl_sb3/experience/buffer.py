@@ -86,6 +86,11 @@ class TaskReplayBuffer:
         self.written = np.zeros(n_tasks, np.int64)  # rows ever written, per task
         self.rng = np.random.default_rng(seed)
 
+    def like(self) -> "TaskReplayBuffer":
+        """An empty buffer of the same sizes."""
+        sizes = self.n_tasks, self.capacity, self.observation_dim, self.skill_dim
+        return TaskReplayBuffer(*sizes, None, self.device, self.handle_timeout_termination)
+
     @property
     def sizes(self) -> np.ndarray:
         """Rows held, (n_tasks,)."""

@@ -1,7 +1,7 @@
 """From vec-env steps to whole episodes: each environment works off jobs, and its transitions are kept."""
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,8 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.errors import EnvironmentSpecError
 from simpl_sb3.experience.episode import ROW_FIELDS, SkillEpisode
+from simpl_sb3.experience.episode_arrays import RunningEpisode, running_arrays, running_of
+from simpl_sb3.skills.held_envs import generators_of
 from simpl_sb3.threads import small_products
 
 MAX_EPISODE_ENV_STEPS = 100_000
@@ -89,6 +91,7 @@ class EpisodeCollector:
     :param is_over: whether an environment (by its index) asks for its latent again while it explores, so many skills
         after it last did
     :param on_step: called after every skill, before what ended is followed by the next job
+    :param begin: begin the first jobs; False for a collector that is to take up another one's state
     """
 
     def __init__(
@@ -100,6 +103,7 @@ class EpisodeCollector:
         task_latent_dim: int,
         is_over: Callable[[int, int], bool] = lambda index, age: False,
         on_step: Callable[[SkillStep], None] = lambda step: None,
+        begin: bool = True,
     ) -> None:
         self.on_step = on_step
         self.env, self.act, self.next_job, self.latent_for = env, act, next_job, latent_for
@@ -107,10 +111,11 @@ class EpisodeCollector:
         self.jobs: list[Job | None] = [None] * env.num_envs
         self.latents = th.zeros(env.num_envs, task_latent_dim)
         self.observations = np.zeros((env.num_envs, *env.observation_space.shape), np.float32)  # type: ignore[misc]
-        self._steps: list[list[tuple[Any, ...]]] = [[] for _ in range(env.num_envs)]
+        self._steps: list[RunningEpisode] = [[] for _ in range(env.num_envs)]
         self._env_steps = np.zeros(env.num_envs, int)  # of the episode that runs
         self._ages = np.zeros(env.num_envs, int)  # of the latents, skills
-        self.assign(range(env.num_envs))
+        if begin:
+            self.assign(range(env.num_envs))
 
     @property
     def active(self) -> np.ndarray:
@@ -122,13 +127,20 @@ class EpisodeCollector:
         for i in indices:
             job = self.jobs[i] = self.next_job(int(i))
             if job is not None:
-                self.env.env_method("set_task", job.task, indices=[i])
-                observation, _ = self.env.env_method("reset", indices=[i])[0]
-                self.observations[i] = observation
+                self.observations[i] = self._reset(int(i), job)
                 self._ask(int(i), job)
+        self._set_active(self.active)
+
+    def _reset(self, index: int, job: Job) -> np.ndarray:
+        """The first observation of an episode on a job's task."""
+        self.env.env_method("set_task", job.task, indices=[index])
+        observation, _ = self.env.env_method("reset", indices=[index])[0]
+        return np.asarray(observation)
+
+    def _set_active(self, active: np.ndarray) -> None:
         set_active = getattr(self.env, "set_active", None)
         if set_active is not None:
-            set_active(self.active)
+            set_active(active)
 
     @small_products()
     def step(self) -> SkillStep:
@@ -187,3 +199,75 @@ class EpisodeCollector:
         if not successes:
             warnings.warn(NO_SUCCESS, stacklevel=2)
         return FinishedEpisode(job, episode, any(successes), bool(successes))
+
+    # ------------------------------------------------------------ stopping in the middle of episodes, and going on
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Jobs, latents, and the rows of the episodes that run, as plain arrays; the environments are not in it."""
+        own = {"latents": self.latents.numpy().copy(), "ages": self._ages, "now": self.observations}
+        kinds = np.array(["" if job is None else job.kind for job in self.jobs], np.str_)
+        return own | {"kinds": kinds} | running_arrays(self._steps)
+
+    def take_state(self, state: Mapping[str, np.ndarray], tasks: Sequence[Any]) -> None:
+        """
+        Take up what :meth:`state` gave; the environments have to be brought where they were besides.
+
+        :param tasks: each environment's
+        :raises ValueError: for a state of other environments
+        """
+        shapes = {"latents": tuple(self.latents.shape), "ages": self._ages.shape, "kinds": (len(self.jobs),)}
+        shapes["now"] = self.observations.shape
+        given = {name: state[name].shape for name in shapes}
+        running = running_of(state)
+        if given != shapes or len(running) != len(self.jobs):
+            raise ValueError(f"Expected a collector's state of shapes {shapes}, got {given}")
+        kinds = [str(kind) for kind in state["kinds"]]
+        self.jobs = [
+            Job(task, i, kind) if kind else None for i, (task, kind) in enumerate(zip(tasks, kinds, strict=True))
+        ]
+        self.latents, self.observations = th.from_numpy(state["latents"].copy()), state["now"].copy()
+        self._ages, self._steps = state["ages"].copy(), running
+        at = ROW_FIELDS.index("skill_steps")
+        self._env_steps = np.array([sum(int(skill[at]) for skill in steps) for steps in running], int)
+
+    def replay(self, starts: Sequence[str]) -> np.ndarray:
+        """
+        Bring environments that give no state of their own where they were: each begins its episode with the random
+        generator that it had, and lives through the skills of it once more.
+
+        :param starts: the generator of each environment when its episode began, as ``held_envs.generator_states`` gives
+        :return: indices of those that were brought elsewhere, since something else than their generator decides
+        """
+        lengths = np.where(self.active, [len(steps) for steps in self._steps], -1)
+        longest, there = int(lengths.max(initial=0)), self.active
+        for done in range(longest + 1):
+            for i in np.flatnonzero(longest - lengths == done):
+                job = self.jobs[i]
+                assert job is not None
+                self.env.set_attr("np_random", generators_of(np.array([starts[i]]))[0], indices=[int(i)])
+                first = self._steps[i][0][0] if lengths[i] else self.observations[i]
+                there[i] &= np.array_equal(self._reset(int(i), job), first)
+            if done < longest:
+                self._step_again(lengths - longest + done, there)
+        self._set_active(self.active)
+        return np.flatnonzero(self.active & ~there)
+
+    def _step_again(self, at: np.ndarray, there: np.ndarray) -> None:
+        """One skill of the past in each environment that is in its episode, at its row ``at``, (n_envs,)."""
+        z = np.zeros((len(at), *self.env.action_space.shape), np.float32)  # type: ignore[misc]
+        running = np.flatnonzero(self.active & (at >= 0))
+        for i in running:
+            z[i] = self._steps[i][at[i]][ROW_FIELDS.index("actions")]
+        self._set_active(self.active & (at >= 0))
+        observations = np.asarray(self.env.step(z)[0], np.float32)
+        for i in running:
+            there[i] &= np.array_equal(observations[i], self._steps[i][at[i]][ROW_FIELDS.index("next_observations")])
+
+    def begin_again(self, indices: Iterable[int]) -> None:
+        """Give up the episodes that run in these environments, and begin them anew."""
+        for i in indices:
+            job = self.jobs[i]
+            if job is not None:
+                self._steps[i], self._env_steps[i] = [], 0
+                self.observations[i] = self._reset(int(i), job)
+                self._ask(int(i), job)

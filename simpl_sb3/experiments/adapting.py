@@ -1,8 +1,8 @@
 """The stage ``adapt`` at work: agents on unseen tasks, and one row per episode, kept whatever happens."""
 
-import tempfile
+import inspect
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,9 @@ import numpy as np
 
 from simpl_sb3.domains import Domain, find_domain
 from simpl_sb3.errors import ResultsError, SettingsError
+from simpl_sb3.experiments import running
 from simpl_sb3.experiments.recorder import Adapted, RowKeeper
-from simpl_sb3.experiments.run_folder import RESULT_SUFFIXES, new_results
+from simpl_sb3.experiments.row_file import RowFile, remove_results
 from simpl_sb3.experiments.running import Environments, probe_env, used
 from simpl_sb3.experiments.stage import RunOptions, Stage
 from simpl_sb3.methods import Adapter, find_method
@@ -21,66 +22,22 @@ from simpl_sb3.results.rows import write_results
 
 __all__ = ["adapt", "last_success"]
 
-FLUSH_SECONDS = 60.0
-"""Between two writings of the rows so far."""
 LAST = 10
 """Episodes of each agent that :func:`last_success` counts."""
-
-
-class RowFile:
-    """
-    The rows on disk while agents still adapt: in their place, or beside an earlier result until this one is complete.
-
-    :param output: the CSV
-    :param write: (path, interrupted) -> None, which writes CSV, JSON and traces of that name
-    """
-
-    def __init__(self, output: Path, write: Callable[[Path, bool], None]) -> None:
-        self.output, self.write = output, write
-        self.replaces = output.exists()
-        self.work = output.with_name(f"{output.stem}.unfinished.csv") if self.replaces else output
-        self.flushed = time.perf_counter()
-
-    def flush(self) -> None:
-        """Write the rows so far, once a minute."""
-        if time.perf_counter() - self.flushed > FLUSH_SECONDS:
-            self.write(self.work, True)
-            self.flushed = time.perf_counter()
-
-    def keep(self, interrupted: bool) -> Path:
-        """
-        Write all rows; where that fails, into a folder for temporary files.
-
-        :return: where they are
-        :raises ResultsError: where they could not be written in their place, naming the other
-        """
-        target = self.work if interrupted else self.output
-        try:
-            self.write(target, interrupted)
-        except (OSError, SettingsError) as error:
-            refuge = Path(tempfile.mkdtemp(prefix="simpl-sb3-")) / self.output.name
-            self.write(refuge, interrupted)
-            raise ResultsError(f"{target} could not be written ({error}): the rows are in {refuge}.") from error
-        if not interrupted and self.replaces:
-            _remove(self.work, RESULT_SUFFIXES)
-        return target
-
-
-def _remove(rows: Path, suffixes: Sequence[str]) -> None:
-    for suffix in suffixes:
-        rows.with_suffix(suffix).unlink(missing_ok=True)
 
 
 def adapt(stage: Stage, options: RunOptions) -> list[Adapted]:
     """
     Adapt to every task of a set, and write one row per episode into a CSV, beside it a JSON, and an ``.npz`` of what
-    the domain's episodes leave for pictures. The rows so far are written every minute, and when someone stops it.
+    the domain's episodes leave for pictures. The rows so far are written every minute, and when someone stops it; the
+    same stage then goes on from its last checkpoint, to the bit.
 
     :return: the adapted agents, by task, then by seed
     """
     settings, started = stage.settings, time.perf_counter()
     method, domain = find_method(settings["method"]), find_domain(settings["domain"])
-    output = new_results(Path(stage.output), options.overwrite)
+    output = Path(stage.output)
+    rows = RowFile(output, stage, options.overwrite, running.CHECKPOINT_SECONDS)
     check_texts(settings["variant"])
     device = str(checked_device(options.device))
     n_agents, seed = settings["agents_per_task"], settings["seed"]
@@ -106,15 +63,15 @@ def adapt(stage: Stage, options: RunOptions) -> list[Adapted]:
             measure=domain.measure,
             method_label=method.label,
             variant=settings["variant"],
-            wall_time_s=time.perf_counter() - started,
+            wall_time_s=rows.checkpoints.spent + time.perf_counter() - started,
             overwrite=True,
         )
         keeper.write_kept(path.with_suffix(".npz"), overwrite=True)
 
-    rows = RowFile(output, write)
+    rows.start(write)
     agents = _run(adapter, env, tasks, seed, keeper, rows, total)
     rows.keep(interrupted=False)
-    _remove(output, (".mp4", ".png"))  # an earlier film would show other agents than these rows
+    remove_results(output, (".mp4", ".png"))  # an earlier film would show other agents than these rows
     return [Adapted(*agent) for agent in zip(tasks, seeds, agents, strict=True)]
 
 
@@ -131,14 +88,17 @@ def _run(
         keeper(agent, episode, finished)
         rows.flush()
 
+    able = "checkpoints" in inspect.signature(adapter.run).parameters  # else it starts again
     try:
-        return adapter.run(env, tasks, seed, on_episode)
+        return adapter.run(env, tasks, seed, on_episode, **({"checkpoints": rows.checkpoints} if able else {}))
     except BaseException as stop:
         if keeper.rows:
-            where = rows.keep(interrupted=True)
+            where, known = rows.keep(interrupted=True), rows.checkpoints.exist
+            again = f"goes on after {rows.checkpoints.n_episodes} of them" if known else "starts again"
+            anew = ", and with --overwrite from the start" if known and not rows.replaces else ""
             stop.add_note(
-                f"{len(keeper.rows)} of {total} episodes are in {where}, which report reads; the same command with "
-                "--overwrite starts again."
+                f"{len(keeper.rows)} of {total} episodes are in {where}, which report reads; the same command {again}"
+                f"{anew}."
             )
         raise
     finally:

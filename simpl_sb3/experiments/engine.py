@@ -18,6 +18,7 @@ from pathlib import Path
 
 from simpl_sb3.errors import SimplError
 from simpl_sb3.experiments.grid import Cell
+from simpl_sb3.experiments.row_file import goes_on
 from simpl_sb3.experiments.stage import RunOptions, Stage
 from simpl_sb3.experiments.stages import run_stage
 from simpl_sb3.experiments.stopping import exit_code, kept_text, stop_signals
@@ -188,10 +189,10 @@ def work(folder: str, file: str, device: str) -> None:
     text = Path(file).read_text(encoding="utf-8")
     os.chdir(folder)
     stage = Stage.from_json(text)
-    unfinished_rows = stage.kind == "adapt" and Path(stage.output).exists()
+    begun_elsewhere = stage.kind == "adapt" and Path(stage.output).exists() and not goes_on(stage)
     try:
         with stop_signals():
-            run_stage(stage, RunOptions(device=device, overwrite=unfinished_rows))
+            run_stage(stage, RunOptions(device=device, overwrite=begun_elsewhere))
     except SimplError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(WRONG) from None

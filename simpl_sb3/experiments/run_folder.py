@@ -23,7 +23,16 @@ from simpl_sb3.experiments.stage import Stage
 from simpl_sb3.files import write_atomically
 from simpl_sb3.results.provenance import command_line, git_revision, machine, package_versions, plain
 
-__all__ = ["RunFolder", "RunState", "check_writable", "new_results", "run_record", "state_of"]
+__all__ = [
+    "RunFolder",
+    "RunState",
+    "check_writable",
+    "new_results",
+    "run_record",
+    "stage_note",
+    "state_of",
+    "write_stage_note",
+]
 
 RunState = Literal["absent", "unfinished", "interrupted", "finished"]
 RESULT_SUFFIXES = (".csv", ".json", ".npz", ".mp4", ".png")
@@ -52,13 +61,26 @@ def _unfinished_key(folder: Path) -> str | None:
     if state_of(folder) not in ("unfinished", "interrupted"):
         return None
     for name in ("stage.json", "run.json"):
-        try:
-            key = json.loads((folder / name).read_text(encoding="utf-8")).get("key")
-        except (OSError, ValueError, AttributeError):
-            continue
+        key = stage_note(folder, name).get("key")
         if isinstance(key, str):
             return key
     return None
+
+
+def stage_note(folder: Path, name: str = "stage.json") -> dict[str, Any]:
+    """What :func:`write_stage_note` wrote into a folder; empty where nothing can be read."""
+    try:
+        note = json.loads((folder / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
+def write_stage_note(folder: Path, stage: Stage, **more: Any) -> None:
+    """Note in a folder, which is made where it is missing, that a stage has begun."""
+    note = {"schema_version": 1, "state": "unfinished", "process": os.getpid(), "key": stage.key, **more}
+    note["stage"] = stage.as_dict()
+    write_atomically(folder / "stage.json", json.dumps(plain(note), indent=1).encode())
 
 
 @contextmanager
@@ -142,10 +164,7 @@ class RunFolder:
         """
         self.work.mkdir(parents=True, exist_ok=True)
         _remove(self.work, ("run.json", "stage.json") if self.resumes else (*OWN, self.artefact))
-        stage = self._stage
-        note = {"schema_version": 1, "state": "unfinished", "process": os.getpid(), "key": stage.key}
-        note["stage"] = stage.as_dict()
-        write_atomically(self.work / "stage.json", json.dumps(plain(note), indent=1).encode())
+        write_stage_note(self.work, self._stage)
         return self.work
 
     def finish(self, used: Mapping[str, Any], metrics: Mapping[str, Any]) -> Path:

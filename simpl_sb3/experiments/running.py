@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,15 @@ from stable_baselines3.common.logger import configure
 
 from simpl_sb3.algorithms.base import SkillAlgorithm
 from simpl_sb3.algorithms.checkpoints import TrainingCheckpointCallback, load_checkpoint, newest_checkpoint
-from simpl_sb3.demonstrations.minari import load_minari, open_minari, read_settings, write_minari
+from simpl_sb3.demonstrations.kept import KeptEpisodes
+from simpl_sb3.demonstrations.minari import (
+    check_dataset_id_is_free,
+    datasets_folder,
+    load_minari,
+    open_minari,
+    read_settings,
+    write_minari,
+)
 from simpl_sb3.domains import Domain, find_domain, refuse_unconverted
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.experiments.kept_log import KeptLog
@@ -65,7 +74,8 @@ def minari_root(stage: Stage, name: str) -> Path | None:
 
 def collect(stage: Stage, options: RunOptions) -> Path:
     """
-    Write a domain's scripted demonstrations as a Minari dataset.
+    Write a domain's scripted demonstrations as a Minari dataset. Those of a demonstrator that numbers them are kept on
+    the way, beside the datasets in a hidden folder that the stage's key names, so that the same stage goes on.
 
     :return: the dataset's folder
     """
@@ -76,11 +86,21 @@ def collect(stage: Stage, options: RunOptions) -> Path:
     env = probe_env(domain, settings["env"])
     spaces: Any = env.observation_space, env.action_space
     env.close()
-    number, seed = settings["trajectories"], settings["seed"]
+    number, seed, root = settings["trajectories"], settings["seed"], minari_root(stage, "output")
+    replaces = check_dataset_id_is_free(settings["dataset"], options.overwrite, root).exists()
+    kept = KeptEpisodes(datasets_folder(root) / f".simpl-unfinished-{stage.key}", CHECKPOINT_SECONDS)
+    goes_on = demonstrator.numbered and (replaces or not options.overwrite)
+    before = kept.read() if goes_on else []
+    if before:
+        sys.stderr.write(f"Going on after {len(before)} of {number} demonstrations.\n")
+    first = {"first": before[-1].number + 1} if before and before[-1].number is not None else {}
+    more = demonstrator.demonstrate(number - len(before), seed, **first, **chosen)
+    if not goes_on:
+        kept.remove()
     try:
-        return write_minari(
+        path = write_minari(
             settings["dataset"],
-            demonstrator.demonstrate(number, seed, **chosen),
+            chain(before, kept.passing(more) if demonstrator.numbered else more),
             *spaces,
             overwrite=options.overwrite,
             settings={"n_trajectories": number, **chosen, "seed": seed, "env": domain.env_id, "stage": stage.as_dict()},
@@ -88,11 +108,15 @@ def collect(stage: Stage, options: RunOptions) -> Path:
             algorithm_name=demonstrator.algorithm_name,
             n_episodes=number,
             progress_bar=options.progress_bar,
-            root=minari_root(stage, "output"),
+            root=root,
         )
     except KeyboardInterrupt as stop:
-        stop.add_note("No dataset was written, and an earlier one was left as it was: the same command starts again.")
+        kept.write()
+        again = f"goes on after {kept.n_kept} of {number} demonstrations" if kept.n_kept else "starts again"
+        stop.add_note(f"No dataset was written, and an earlier one was left as it was: the same command {again}.")
         raise
+    kept.remove()
+    return path
 
 
 # ------------------------------------------------------------ skills

@@ -46,7 +46,9 @@ class Adapter(Protocol):
     settings: Settings
     training_tasks: tuple[str, ...] | None
 
-    def run(self, env: Any, tasks: Sequence[Any], seed: int, on_episode: OnEpisode) -> Sequence[Any]:
+    def run(
+        self, env: Any, tasks: Sequence[Any], seed: int, on_episode: OnEpisode, checkpoints: Any = None
+    ) -> Sequence[Any]:
         """
         Adapt to every task.
 
@@ -54,6 +56,8 @@ class Adapter(Protocol):
         :param tasks: one per agent
         :param seed: of everything random
         :param on_episode: called with agent, episode (from 1), and a ``FinishedEpisode``
+        :param checkpoints: an ``AdaptationCheckpoints`` to go on from and to write; an adapter that does not take it
+            starts again after a kill
         :return: the adapted agents, in the tasks' order; each has ``predict``
         """
         ...

@@ -34,9 +34,11 @@ class MetaPolicyAdapter:
         self.training_tasks: tuple[str, ...] | None = tuple(model.task_names)
         self.settings: Settings = model.adaptation_settings(**settings)
 
-    def run(self, env: Any, tasks: Sequence[Any], seed: int, on_episode: OnEpisode) -> Sequence[Any]:
+    def run(
+        self, env: Any, tasks: Sequence[Any], seed: int, on_episode: OnEpisode, checkpoints: Any = None
+    ) -> Sequence[Any]:
         agents: Sequence[Any] = self.model.adapt_tasks(
-            env, tasks, seed=seed, on_episode=on_episode, **self.settings.as_dict()
+            env, tasks, seed=seed, on_episode=on_episode, checkpoints=checkpoints, **self.settings.as_dict()
         )
         return agents
 

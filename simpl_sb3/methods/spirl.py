@@ -21,10 +21,13 @@ class SkillAdapter:
 
         self.skills, self.settings = skills, AdaptationSettings.of(settings)
 
-    def run(self, env: Any, tasks: Sequence[Any], seed: int, on_episode: OnEpisode) -> Sequence[Any]:
+    def run(
+        self, env: Any, tasks: Sequence[Any], seed: int, on_episode: OnEpisode, checkpoints: Any = None
+    ) -> Sequence[Any]:
         from simpl_sb3.algorithms.adaptation import adapt_tasks
 
-        return adapt_tasks(env, tasks, self.skills, None, self.settings, seed, on_episode)  # type: ignore[arg-type]
+        settings: Any = self.settings
+        return adapt_tasks(env, tasks, self.skills, None, settings, seed, on_episode, checkpoints=checkpoints)
 
 
 def adapt(source: Path, settings: Mapping[str, Any], make_env: MakeEnv, device: str) -> Adapter:

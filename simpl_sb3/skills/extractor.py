@@ -19,6 +19,7 @@ from simpl_sb3.errors import ModelFileError, SettingsError, SkillMismatchError
 from simpl_sb3.files import write_atomically
 from simpl_sb3.functional import behaviour_cloning_loss, prior_fit_loss, skill_loss, standard_gaussian_kl
 from simpl_sb3.interrupts import uninterrupted
+from simpl_sb3.logs import hide_later_events
 from simpl_sb3.numerics import checked_device
 from simpl_sb3.settings import checked_number, checked_seed, takes, unknown_names
 from simpl_sb3.skills.model import SkillModel, SkillOutputs
@@ -162,6 +163,8 @@ class SkillExtractor:
         if checkpoint_interval is not None:
             checkpoint_interval = checked_number("checkpoint_interval", checkpoint_interval, 1)
         logger = self._make_logger()
+        if self.n_updates:
+            hide_later_events(logger, self.n_updates)
         self.model.unfreeze()
         sums = th.zeros(len(SkillLosses._fields), device=self.device)
         n_summed = 0

@@ -215,7 +215,7 @@ def test_whoever_interrupts_adaptation_keeps_the_episodes(tmp_path: Path, monkey
 
 
 def test_rows_are_written_while_agents_adapt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simpl_sb3.experiments.adapting.FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr("simpl_sb3.experiments.row_file.FLUSH_SECONDS", 0.0)
     seen, rows = [], tmp_path / "rows.csv"
     keep = RowKeeper.__call__
 

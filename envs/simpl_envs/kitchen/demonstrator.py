@@ -35,6 +35,7 @@ class KitchenDemonstration:
     :param task: what was demonstrated, in this order
     :param completed_at: env steps after which each subtask was rewarded; fewer than four when it failed
     :param attempts: each try at a subtask
+    :param number: what would follow it begins with ``first=number + 1``
     """
 
     observations: FloatArray
@@ -42,6 +43,7 @@ class KitchenDemonstration:
     task: SubtaskSequence
     completed_at: tuple[int, ...]
     attempts: tuple[Attempt, ...]
+    number: int = 0
 
     @property
     def complete(self) -> bool:
@@ -86,6 +88,7 @@ def demonstrate(
     steady_noise: float = 0.5,
     batch_size: int = 16,
     nthread: int | None = None,
+    first: int = 0,
 ) -> Iterator[KitchenDemonstration]:
     """
     Demonstrations, in the order of their numbers.
@@ -109,6 +112,7 @@ def demonstrate(
     :param steady_noise: factor on the noise while an object is grasped or moved
     :param batch_size: kitchens at once; changes the speed and the order of work, not the result
     :param nthread: threads, all cores by default
+    :param first: number of the first demonstration; those that are dropped have numbers, too
     :raises DemonstrationError: for bad arguments, at once; during iteration, when fewer than one in ten is complete
     """
     if min(n, noise, jitter, steady_noise) < 0 or min(max_attempts, max_steps, batch_size) < 1:
@@ -134,13 +138,13 @@ def demonstrate(
         max_steps,
         steady_noise,
     )
-    return _in_order(_Demonstrator(n, settings, KitchenPool(simulations, nthread)), n)
+    return _in_order(_Demonstrator(n, settings, KitchenPool(simulations, nthread), first), n, first)
 
 
-def _in_order(demonstrator: "_Demonstrator", n: int) -> Iterator[KitchenDemonstration]:
-    """The n demonstrations that are kept, by number."""
+def _in_order(demonstrator: "_Demonstrator", n: int, number: int) -> Iterator[KitchenDemonstration]:
+    """The n demonstrations that are kept, from this number on."""
     ended: dict[int, KitchenDemonstration | None] = {}
-    number = dropped = kept = 0
+    first, dropped, kept = number, 0, 0
     try:
         while n > 0:
             while number not in ended:
@@ -153,7 +157,7 @@ def _in_order(demonstrator: "_Demonstrator", n: int) -> Iterator[KitchenDemonstr
             elif (dropped := dropped + 1) >= MAX_DROPPED + 9 * kept:
                 asked = demonstrator.settings
                 raise DemonstrationError(
-                    f"Only {kept} of {number} demonstrations are complete with noise {asked.noise:g}, jitter "
+                    f"Only {kept} of {number - first} demonstrations are complete with noise {asked.noise:g}, jitter "
                     f"{asked.jitter:g}, pushes {asked.pushes:g} and max_steps {asked.max_steps}: give less noise (the "
                     "default is 0.1) or more steps, or complete_only=False to keep all."
                 )
@@ -217,7 +221,8 @@ class _Run:
         actions = np.stack(recorded) if recorded else np.zeros((0, N_ROBOT), dtype=np.float32)
         rewarded = self.task.count_rewarded(completed_subtasks(observations[1:]))
         completed_at = tuple(int(np.argmax(rewarded > k)) + 1 for k in range(int(rewarded.max(initial=0))))
-        return KitchenDemonstration(observations, actions, self.task, completed_at, tuple(self.arm.attempts))
+        attempts = tuple(self.arm.attempts)
+        return KitchenDemonstration(observations, actions, self.task, completed_at, attempts, self.number)
 
 
 class _Demonstrator:
@@ -226,9 +231,9 @@ class _Demonstrator:
     under way.
     """
 
-    def __init__(self, n: int, settings: _Settings, pool: KitchenPool) -> None:
+    def __init__(self, n: int, settings: _Settings, pool: KitchenPool, first: int) -> None:
         self.settings, self.pool = settings, pool
-        self.next_number = 0
+        self.next_number = first
         self.missing = n  # neither kept nor under way
         self.runs: dict[int, _Run] = {}  # by kitchen
         for kitchen in range(len(pool.simulations)):

@@ -15,7 +15,7 @@ from simpl_envs.errors import DemonstrationError
 from simpl_envs.maze.layout import MOVES, PUBLISHED_LAYOUT, MazeLayout
 from simpl_envs.maze.physics import START_NOISE, MazeSimulator
 
-__all__ = ["plan_trajectories"]
+__all__ = ["plan_numbered", "plan_trajectories"]
 
 FloatArray = npt.NDArray[np.float32]
 Trajectory = tuple[FloatArray, FloatArray]
@@ -59,19 +59,41 @@ def plan_trajectories(
     :return: for each trajectory observations (L+1, 4) float32 and actions (L, 2) float32 in [-1, 1]
     :raises DemonstrationError: for bad arguments, at once; during iteration, when no trajectory has a length to be kept
     """
+    settings = noise, jitter, layout, min_steps, max_steps, arrived_only, batch_size, nthread
+    return (trajectory for _, trajectory in plan_numbered(n, seed, 0, *settings))
+
+
+def plan_numbered(
+    n: int,
+    seed: int,
+    first: int = 0,
+    noise: float = 0.0,
+    jitter: float = 0.2,
+    layout: MazeLayout = PUBLISHED_LAYOUT,
+    min_steps: int = 50,
+    max_steps: int = 1600,
+    arrived_only: bool = True,
+    batch_size: int = 256,
+    nthread: int | None = None,
+) -> Iterator[tuple[int, Trajectory]]:
+    """
+    The same with their numbers: what would follow the trajectory with number k begins with ``first=k + 1``.
+
+    :param first: number of the first trajectory; those that are dropped have numbers, too
+    """
     if n < 0 or noise < 0 or jitter < 0 or not 1 <= min_steps <= max_steps or batch_size < 1:
         raise DemonstrationError(
             "Expected n >= 0, noise >= 0, jitter >= 0, 1 <= min_steps <= max_steps and batch_size >= 1, "
             f"got {n}, {noise}, {jitter}, {min_steps}, {max_steps}, {batch_size}"
         )
-    planner = _Planner(layout, seed, n, noise, jitter, (min_steps, max_steps), arrived_only, batch_size, nthread)
-    return _in_order(planner, n)
+    planner = _Planner(layout, seed, n, first, noise, jitter, (min_steps, max_steps), arrived_only, batch_size, nthread)
+    return _in_order(planner, n, first)
 
 
-def _in_order(planner: "_Planner", n: int) -> Iterator[Trajectory]:
-    """The n trajectories that are kept, by number."""
+def _in_order(planner: "_Planner", n: int, number: int) -> Iterator[tuple[int, Trajectory]]:
+    """The n trajectories that are kept, from this number on."""
     ended: dict[int, Trajectory | None] = {}
-    number = dropped = 0
+    dropped = 0
     while n > 0:
         while number not in ended:
             ended.update(planner.step())
@@ -79,7 +101,7 @@ def _in_order(planner: "_Planner", n: int) -> Iterator[Trajectory]:
         number += 1
         if trajectory is not None:
             n, dropped = n - 1, 0
-            yield trajectory
+            yield number - 1, trajectory
         elif (dropped := dropped + 1) == MAX_DROPPED:
             expected = f"{planner.min_steps} to {planner.max_steps} env steps"
             raise DemonstrationError(f"Expected paths that take {expected}, got {MAX_DROPPED} others in a row")
@@ -96,6 +118,7 @@ class _Planner:
         layout: MazeLayout,
         seed: int,
         n: int,
+        first: int,
         noise: float,
         jitter: float,
         lengths: tuple[int, int],
@@ -114,7 +137,7 @@ class _Planner:
         self.action_noise = np.zeros((slots, self.max_steps, 2)) if noise else None
         self.waypoints = np.zeros((slots, len(self.cells), 2))
         self.n_waypoints, self.waypoint, self.steps, self.number = np.zeros((4, slots), dtype=np.int64)
-        self.next_number = 0
+        self.next_number = first
         self.missing = n  # trajectories neither kept nor under way
         self.active = np.arange(slots)
         for slot in range(slots):

@@ -1,0 +1,104 @@
+"""
+What folders of checkpoints have in common: numbered states, of which the two newest stay, and rows of buffers in chunks
+that are written once.
+
+::
+
+    rows_00000007.npz     rows that all buffers got since the chunk before; never changed
+    state_00000012.zip    everything else, and which chunks hold the rows
+
+A chunk is written before the state that names it, and each file whole or not at all.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from simpl_sb3.algorithms.arrays import arrays_of, npz_bytes
+from simpl_sb3.experience.buffer import TaskReplayBuffer
+from simpl_sb3.files import write_atomically
+
+__all__ = ["ROWS", "STATE", "Buffers", "RowChunks", "number_of", "remove_older", "states"]
+
+STATE, ROWS = "state_{:08d}.zip", "rows_{:08d}.npz"
+N_KEPT = 2
+Buffers = Mapping[str, TaskReplayBuffer]
+
+
+def states(folder: Path) -> list[Path]:
+    """The states in a folder, the newest first."""
+    return sorted(folder.glob("state_????????.zip"), reverse=True)
+
+
+def number_of(state: Path) -> int:
+    """Of a state, by its name."""
+    return int(state.stem.removeprefix("state_"))
+
+
+def remove_older(folder: Path, needed: Iterable[str]) -> None:
+    """
+    Remove all but the two newest states, and the chunks that neither of them names.
+
+    :param needed: names of chunks
+    """
+    named = set(needed)
+    for old in states(folder)[N_KEPT:]:
+        old.unlink(missing_ok=True)
+    for rows in folder.glob("rows_????????.npz"):
+        if rows.name not in named:
+            rows.unlink(missing_ok=True)
+
+
+class RowChunks:
+    """
+    Rows of buffers in a folder.
+
+    :param folder: of the checkpoints
+    :param named: the chunks that a state names, the oldest first: each its file and the rows ever written by then
+    """
+
+    def __init__(self, folder: Path, named: Sequence[Mapping[str, Any]] = ()) -> None:
+        self.folder, self.named = folder, list(named)
+
+    def written(self) -> dict[str, np.ndarray]:
+        """Of each buffer, the rows that are on disk."""
+        newest = self.named[-1]["written"] if self.named else {}
+        return {name: np.array(numbers, np.int64) for name, numbers in newest.items()}
+
+    def add(self, number: int, rows: Mapping[str, Mapping[str, np.ndarray]], buffers: Buffers) -> set[str]:
+        """
+        Write a chunk, and forget those whose rows the rings hold no longer.
+
+        :param number: of the checkpoint
+        :param rows: of each buffer, what ``rows_since`` gives for :meth:`written`
+        :param buffers: as they are now
+        :return: files that this state or the one before needs
+        """
+        earlier, name = self.named, ROWS.format(number)
+        written = {buffer: parts["written"].tolist() for buffer, parts in rows.items()}
+        arrays = {f"{buffer}.{part}": array for buffer, parts in rows.items() for part, array in parts.items()}
+        write_atomically(self.folder / name, npz_bytes(arrays))
+        kept = [chunk for chunk in earlier if not _overwritten(chunk["written"], buffers)]
+        self.named = [*kept, {"file": name, "written": written}]
+        return {str(chunk["file"]) for chunk in (*earlier, *self.named)}
+
+    def fill(self, buffers: Buffers) -> None:
+        """
+        Give the buffers their rows.
+
+        :raises ModelFileError: for rows of other buffers; and what reading a damaged file raises
+        """
+        for chunk in self.named:
+            rows = arrays_of((self.folder / Path(chunk["file"]).name).read_bytes())
+            for name, buffer in buffers.items():
+                own = f"{name}."
+                buffer.append({part.removeprefix(own): rows[part] for part in rows if part.startswith(own)})
+
+
+def _overwritten(written: Mapping[str, Sequence[int]], buffers: Buffers) -> bool:
+    """Whether the rings hold none of a chunk's rows any longer."""
+    return all(
+        bool((np.array(written[name]) <= buffer.written - buffer.capacity).all()) for name, buffer in buffers.items()
+    )
