@@ -221,3 +221,4 @@ DOMAIN = Domain(
     episodes=_EPISODES,
     presets=PRESETS,
 )
+"""The record."""

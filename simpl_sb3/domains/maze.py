@@ -162,3 +162,4 @@ DOMAIN = Domain(
     published=PUBLISHED,
     presets=PRESETS,
 )
+"""The record."""

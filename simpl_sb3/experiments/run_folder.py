@@ -26,6 +26,7 @@ from simpl_sb3.results.provenance import command_line, git_revision, machine, pa
 __all__ = ["RunFolder", "RunState", "check_writable", "new_results", "run_record", "state_of"]
 
 RunState = Literal["absent", "unfinished", "interrupted", "finished"]
+"""How far the run of a folder is."""
 RESULT_SUFFIXES = (".csv", ".json", ".npz", ".mp4", ".png")
 UNFINISHED = "unfinished"
 CHECKPOINTS = ("checkpoints/state_????????.zip", "checkpoints/rows_????????.npz", "checkpoint_????????.pt")

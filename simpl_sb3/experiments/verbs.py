@@ -389,3 +389,4 @@ VERBS: dict[str, type[Verb]] = {
     "demo": Demo,
     "experiment": GridVerb,
 }
+"""The verbs of the command line by name, in the order in which ``--help`` lists them."""

@@ -52,3 +52,4 @@ SPIRL = Method(
         "initial_updates",
     ),
 )
+"""The record."""
