@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test plain check format lint type clean
+.PHONY: help setup demo test docs plain check format lint type clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -19,7 +19,7 @@ help:  ## this list
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else "simpl-sb3 needs Python 3.11 to 3.13, not %d.%d: make PYTHON=python3.11" % v[:2])'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[dev,docs]'
 	@touch $@
 
 setup: $(STAMP)  ## make .venv with the exact versions of constraints.txt
@@ -31,6 +31,9 @@ demo: $(STAMP)  ## an agent adapts to unseen goals, from the trained artefacts t
 test: export OMP_NUM_THREADS = 1
 test: $(STAMP)  ## all tests that are not slow, two at a time
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+docs: $(STAMP)  ## the documentation site, docs/_build/html; offline, warnings are errors
+	$(BIN)/python -m sphinx -W -n -q --keep-going -b html docs docs/_build/html $(ARGS)
 
 plain: $(STAMP)  ## the demo's short form without EGL, and beside a busy process
 	$(BIN)/python .ci/plain_machine.py
@@ -51,5 +54,5 @@ type: $(STAMP)  ## mypy
 	$(BIN)/mypy
 
 clean:  ## remove caches and build products; `rm -r .venv` starts over
-	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov
+	rm -rf build dist docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -16,6 +16,7 @@ from simpl_sb3.files import write_atomically
 __all__ = ["MAX_BUFFER_BYTES", "arrays_of", "existing", "load_buffer", "npz_bytes", "save_buffer", "with_ending"]
 
 MAX_BUFFER_BYTES = 1 << 36
+"""Largest replay buffer that a file may ask for."""
 
 
 def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:

@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 EXPLORATION = ("prior", "aggregate", "posterior", "unvisited")
+"""Names of the ways to explore a task, see ``AdaptationSettings.exploration``."""
 INFERRING = EXPLORATION[2:]  # ways that turn to q(e | what was seen) with the first reward
 TASK_ENCODERS = ("set-transformer", "attention", "deep-set", "product-of-gaussians")
 """Names of the classes in ``task_encoders.TASK_ENCODERS``, which need torch; settings do not."""

@@ -1,5 +1,6 @@
 """
-Minari datasets: read into a :class:`~simpl_sb3.demonstrations.DemonstrationDataset`, written whole or not at all.
+Minari datasets: read into a :class:`~simpl_sb3.demonstrations.windows.DemonstrationDataset`, written whole or not at
+all.
 
 No environment is ever built from a dataset's own spec: its entry point is code.
 """

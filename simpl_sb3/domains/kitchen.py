@@ -224,3 +224,4 @@ DOMAIN = Domain(
     episodes=_EPISODES,
     presets=PRESETS,
 )
+"""The record."""

@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 CONVERTED_DATASET_ID = "simpl/kitchen-human-v0"
+"""Minari id that is written by default."""
 N_UNCONVERTED = 59
 MAX_STEPS = 280
 """Where runs without marked ends are split, env steps: D4RL's time limit."""

@@ -79,3 +79,4 @@ PRESETS = (
         },
     ),
 )
+"""``kitchen-paper`` and ``kitchen-fast``."""

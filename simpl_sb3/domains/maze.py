@@ -166,3 +166,4 @@ DOMAIN = Domain(
     published=PUBLISHED,
     presets=PRESETS,
 )
+"""The record."""

@@ -48,3 +48,4 @@ PRESETS = (
         },
     ),
 )
+"""``maze-paper`` and ``maze-fast``."""

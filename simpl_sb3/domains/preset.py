@@ -121,6 +121,7 @@ PAPER_SKILLS: dict[str, Any] = {
     "prior_temperature": 1.0,
     "min_observation_std": 1e-6,
 }
+"""Published settings of skill extraction, of both experiments."""
 _PAPER_LEARNER: dict[str, Any] = {
     "learning_rate": 3e-4,
     "tau": 0.005,
@@ -141,6 +142,7 @@ PAPER_META: dict[str, Any] = {
     "context_reward_rows": 0,
     "skill_kl_targets": (0.5, 1.0),
 }
+"""Published settings of meta-training, of both experiments."""
 PAPER_ADAPT: dict[str, Any] = {
     **_PAPER_LEARNER,
     "exploration": "prior",
@@ -154,18 +156,21 @@ PAPER_ADAPT: dict[str, Any] = {
     "context_reward_rows": 8,
     "skill_kl_target": 1.0,
 }
+"""Published settings of adaptation, of both experiments."""
 PAPER_SPIRL: dict[str, Any] = {
     **PAPER_ADAPT,
     "n_exploration_episodes": 0,
     "kl_clip": 10.0,
     "handle_timeout_termination": True,
 }
+"""Published settings of SPiRL, of both experiments."""
 FAST_META: dict[str, Any] = {
     "n_steps": 6,
     "hindsight": True,
     "exploration_skill_prior": 0.0,
     "handle_timeout_termination": True,
 }
+"""What the presets made for minutes share in meta-training."""
 FAST_ADAPT: dict[str, Any] = {"exploration_skill_prior": 0.0}
 """What the presets made for minutes share."""
 

@@ -17,7 +17,7 @@ def overview() -> str:
     from simpl_sb3.experiments.verbs import VERBS
 
     sentences = {name: " ".join((verb.__doc__ or "").split()).partition(". ")[0] for name, verb in VERBS.items()}
-    lines = [f"  {name:<12}{text.partition(';')[0].rstrip('.')}" for name, text in sentences.items()]
+    lines = [f"  {name:<14}{text.partition(';')[0].rstrip('.')}" for name, text in sentences.items()]
     return "\n".join(
         (
             f"usage: {PROGRAM} [-h] [--version] VERB [FLAGS]",
@@ -27,6 +27,7 @@ def overview() -> str:
             *lines,
             "",
             f"Every setting is a flag: {PROGRAM} VERB --help lists them for the --domain, --preset and --method given.",
+            f"{PROGRAM} completion SHELL prints what bash or zsh needs to complete them.",
         )
     )
 
@@ -46,6 +47,10 @@ def run(arguments: Sequence[str]) -> None:
         sys.stdout.write(f"{overview()}\n")
     elif name == "--version":
         sys.stdout.write(f"{PROGRAM} {version(PROGRAM)}\n")
+    elif name == "completion":
+        from simpl_sb3.experiments.completion import completion
+
+        sys.stdout.write(completion(VERBS, rest))
     elif name in VERBS:
         verb, chosen, given = parse(VERBS[name], name, rest)
         verb.run(chosen, given)

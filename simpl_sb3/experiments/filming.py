@@ -152,7 +152,7 @@ def film_beside(
     """
     Film the most successful agent, and write the video (``.mp4``) and stills (``.png``) under the name of its rows.
 
-    :param rows: the CSV that :func:`simpl_sb3.experiments.stages.adapt` wrote as it made the agents
+    :param rows: the CSV that :func:`simpl_sb3.experiments.adapting.adapt` wrote as it made the agents
     :param env_id: as in :func:`film_best`, and so are ``remark``, ``seed`` and ``domain``
     :param overwrite: replace an earlier film
     :return: the video's path

@@ -32,6 +32,7 @@ __all__ = [
     "WithMethod",
     "WithOverwrite",
     "WithSeed",
+    "form_of",
     "parse",
     "parse_pairs",
     "say",
@@ -200,8 +201,7 @@ def parse(verb: type[Verb], name: str, arguments: Sequence[str]) -> tuple[Verb, 
     known = [setting_name for record in records for setting_name in record.names()]
     words = _translate_set(arguments, {part.name: part for record in records for part in fields(record)})
     _check_flags(verb, name, words, known, unused, chosen.method.name)
-    defaults = verb.defaults(chosen)
-    form = _form(verb, records, {key: value for key, value in defaults.items() if key in verb.names()}, unused)
+    form = form_of(verb, chosen)
     filled = _call_tyro(form, f"simpl-sb3 {name}", words, verb)
     values = {
         part: getattr(getattr(filled, field_of_record(record)), part) for record in records for part in record.names()
@@ -321,10 +321,15 @@ def parse_pairs(flag: str, pairs: Sequence[str]) -> dict[str, Any]:
 MARKERS: Any = tyro.conf  # a type checker takes its markers for types, and these are made at run time
 
 
-def _form(
-    verb: type[Verb], records: Sequence[Settings], defaults: Mapping[str, Any], unused: Sequence[str]
-) -> type[Any]:
-    """The verb's class with defaults as they were chosen, and one field per settings record."""
+def form_of(verb: type[Verb], chosen: Chosen | None = None) -> type[Any]:
+    """
+    The verb's class with defaults as they were chosen, and one field per settings record.
+
+    :param chosen: domain, preset and method; None for the default ones
+    """
+    chosen = chosen or Chosen.by(None, None, _Choice.method)
+    records, unused = verb.records(chosen), verb.unused(chosen)
+    defaults = {key: value for key, value in verb.defaults(chosen).items() if key in verb.names()}
     hints = get_type_hints(verb, include_extras=True)
     own = []
     for part in fields(verb):

@@ -19,6 +19,7 @@ PRESETS: dict[str, Preset] = {
     each.name: each
     for each in (DEFAULT, PAPER, *(each for domain in built_in_domains().values() for each in domain.presets))
 }
+"""All presets by name: those for every domain, then those of each."""
 
 
 def preset(name: str) -> Preset:

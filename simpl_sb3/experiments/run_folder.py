@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 RunState = Literal["absent", "unfinished", "interrupted", "finished"]
+"""How far the run of a folder is."""
 RESULT_SUFFIXES = (".csv", ".json", ".npz", ".mp4", ".png")
 UNFINISHED = "unfinished"
 CHECKPOINTS = ("checkpoints/state_????????.zip", "checkpoints/rows_????????.npz", "checkpoint_????????.pt")

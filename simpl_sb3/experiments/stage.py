@@ -22,6 +22,7 @@ from simpl_sb3.settings import Settings, plain_value
 __all__ = ["KINDS", "PlainMapping", "RunOptions", "Stage", "json_value"]
 
 KINDS = ("collect", "extract", "meta-train", "adapt")
+"""The kinds of stages, in the order in which they need each other."""
 SCHEMA_VERSION = 1
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from simpl_sb3.domains import Domain, find_domain
-from simpl_sb3.errors import SettingsError
+from simpl_sb3.errors import ModelFileError, SettingsError
 from simpl_sb3.experiments.presets import DEFAULT_DOMAIN, Preset, find_preset, presets_domain, split_settings
 from simpl_sb3.experiments.stage import RunOptions, Stage
-from simpl_sb3.methods import Method, find_method
+from simpl_sb3.methods import ARTEFACTS, Method, find_method
 from simpl_sb3.skills.settings import ExtractionSettings, SkillModelSettings
 
 __all__ = ["Experiment", "adapt_stage", "collect_stage", "extract_stage", "meta_train_stage", "run_stage"]
@@ -271,6 +271,27 @@ def _source(method: Method, needs: str, source: PathLike | None) -> dict[str, st
     return {"source": str(source)}
 
 
+def check_inputs(stage: Stage) -> None:
+    """
+    Whether what a stage reads is there, before torch is imported and whatever else takes seconds.
+
+    :raises ModelFileError: for a missing file
+    :raises DatasetError: for a missing dataset
+    """
+    dataset, source = stage.inputs.get("dataset"), stage.inputs.get("source")
+    if dataset is not None:
+        from simpl_sb3.demonstrations.minari import open_minari
+
+        open_minari(dataset, stage.settings["datasets"])
+    if source is None:
+        return
+    method = find_method(stage.settings["method"])
+    needs = method.needs if stage.kind == "adapt" else method.train_needs
+    if needs in ARTEFACTS and not any(Path(f"{source}{ending}").is_file() for ending in ("", ".zip")):
+        what = {"skills": "skills file", "meta-model": "model file"}[needs]
+        raise ModelFileError(f"No {what} {source}: expected {ARTEFACTS[needs]} of an earlier stage.")
+
+
 def run_stage(stage: Stage, options: RunOptions | None = None) -> Any:
     """
     Run a stage in this process.
@@ -279,6 +300,7 @@ def run_stage(stage: Stage, options: RunOptions | None = None) -> Any:
     :raises SimplError: for anything that is wrong, before something is written
     """
     options = options or RunOptions()
+    check_inputs(stage)
     if stage.kind == "adapt":
         from simpl_sb3.experiments.adapting import adapt
 

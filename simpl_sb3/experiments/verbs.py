@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 import tyro
 
 from simpl_sb3.errors import SettingsError
+from simpl_sb3.experiments.check_verb import CheckVerb
 from simpl_sb3.experiments.flags import (
     Chosen,
     Verb,
@@ -383,9 +384,11 @@ VERBS: dict[str, type[Verb]] = {
     "collect": Collect,
     "convert": Convert,
     "extract": Extract,
+    "check-skills": CheckVerb,
     "meta-train": MetaTrain,
     "adapt": Adapt,
     "report": Report,
     "demo": Demo,
     "experiment": GridVerb,
 }
+"""The verbs of the command line by name, in the order in which ``--help`` lists them."""

@@ -90,3 +90,4 @@ PEARL = replace(
     settings=PearlAdaptationSettings,
     train_settings=PearlTrainingSettings,
 )
+"""The record."""

@@ -15,6 +15,7 @@ Needs = Literal["nothing", "demonstrations", "skills", "meta-model"]
 ARTEFACTS: Mapping[str, str] = {"skills": "skills.safetensors", "meta-model": "model.zip"}
 """The file that a stage writes, by what a method needs."""
 OnEpisode = Callable[[int, int, Any], None]
+"""Called with agent, episode (from 1), and a ``FinishedEpisode``."""
 
 
 class MakeEnv(Protocol):

@@ -61,3 +61,4 @@ SIMPL = Method(
     follows_model=("gamma", "gamma_per_env_step", "handle_timeout_termination", "matmul_precision"),
     train=train,
 )
+"""The record."""

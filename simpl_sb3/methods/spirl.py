@@ -55,3 +55,4 @@ SPIRL = Method(
         "initial_updates",
     ),
 )
+"""The record."""

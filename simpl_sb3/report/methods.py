@@ -19,8 +19,10 @@ __all__ = [
 
 # Okabe and Ito's palette: told apart by colour-blind readers as well
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+"""Colours that readers with any colour vision tell apart (Okabe and Ito)."""
 SKY, ORANGE, GREY, INK = "#56B4E9", "#E69F00", "#6B6B6B", "#222222"
 PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY)
+"""Colours of lines that have none of their own, in order."""
 
 
 def label_of(method: str, labels: Mapping[str, str] | None = None) -> str:

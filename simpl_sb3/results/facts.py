@@ -55,7 +55,9 @@ class Measure:
 
 
 SUCCESS = Measure("success", "success rate", 1.0)
+"""Success rate, which domains count by default."""
 RETURN = Measure("return", "return per episode")
+"""Mean return, for a domain that counts rewards."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,9 @@ from simpl_sb3.results.row import check_text
 __all__ = ["KIND", "SCHEMA_VERSION", "read_metadata"]
 
 SCHEMA_VERSION = 1
+"""Of the metadata beside rows."""
 KIND = "simpl-sb3/results"
+"""What a file of results calls itself."""
 MAX_BYTES = 50_000_000
 MAX_DEPTH = 50
 OBJECTS = ("settings", "wall_time_s", "machine", "revision", "versions")

@@ -14,8 +14,10 @@ from simpl_sb3.errors import ResultsError
 __all__ = ["COLUMNS", "MAX_EPISODE", "EpisodeRow", "check_method", "check_rows", "check_text"]
 
 COLUMNS = ("method", "preset", "env", "task_set", "task", "seed", "episode", "env_steps", "return", "success")
+"""The columns of rows, in order."""
 METHOD = re.compile(r"[A-Za-z][A-Za-z0-9]*([_-][A-Za-z0-9]+)*")
 MAX_EPISODE = 1_000_000
+"""Largest number of an episode."""
 MAX_TEXT = 200
 LARGEST_RETURN = 1e15
 

@@ -200,7 +200,7 @@ def agent_episodes(rows: Iterable[EpisodeRow], column: str = "success") -> Agent
     """
     :param rows: of one method, preset, environment and task set
     :param column: ``success`` or ``return``
-    :raises ResultsError: rows of several methods, or as :func:`check_rows`
+    :raises ResultsError: rows of several methods, or as ``check_rows``
     """
     if column not in ("success", "return"):
         raise ResultsError(f"column is {column!r}; expected 'success' or 'return'")

@@ -22,6 +22,7 @@ from simpl_sb3.skills.tensor_files import content_hash, read_header, read_safete
 __all__ = ["SKILL_BOUND", "Skills"]
 
 SKILL_BOUND = 3.0  # a skill is a standard normal vector: three standard deviations hold 99.7 % of each coordinate
+"""Half-width of the space in which an agent chooses z, standard deviations."""
 SCHEMA_VERSION = 1
 SMALLEST_STD = 1e-12  # in the observations' units; below it, dividing leaves float32
 

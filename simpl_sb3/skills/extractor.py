@@ -1,4 +1,4 @@
-"""SkillExtractor learns a :class:`~simpl_sb3.skills.SkillModel` from demonstrations: the first phase (Section 4.1)."""
+"""SkillExtractor learns a ``SkillModel`` from demonstrations: the first phase (Section 4.1)."""
 
 import io
 import json

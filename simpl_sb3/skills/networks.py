@@ -151,6 +151,7 @@ SKILL_ENCODERS: dict[str, type[LSTMSkillEncoder] | type[MLPSkillEncoder]] = {
     "lstm": LSTMSkillEncoder,
     "mlp": MLPSkillEncoder,
 }
+"""Encoders by name."""
 
 
 def make_skill_encoder(

@@ -8,16 +8,20 @@ from simpl_sb3.settings import Settings, setting
 __all__ = ["DECAYS", "ENCODERS", "NORMS", "OPTIMIZERS", "ExtractionSettings", "SkillModelSettings"]
 
 DECAYS = ("none", "linear", "cosine")
+"""Curves of the learning rate."""
 ENCODERS = ("lstm", "mlp")
+"""Kinds of skill encoders."""
 NORMS = ("none", "batch", "layer")
+"""Normalisations in hidden layers."""
 OPTIMIZERS = ("adam", "radam")
+"""Optimisers of the extraction."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SkillModelSettings(Settings):
     """
-    The sizes of a :class:`~simpl_sb3.skills.SkillModel`. The defaults suit two CPU cores. As published for the maze:
-    ``encoder="lstm", encoder_hidden=(128,), prior_hidden=(128,) * 6, norm="batch"``.
+    The sizes of a :class:`~simpl_sb3.skills.model.SkillModel`. The defaults suit two CPU cores. As published for the
+    maze: ``encoder="lstm", encoder_hidden=(128,), prior_hidden=(128,) * 6, norm="batch"``.
 
     :param horizon: H, env steps per skill
     :param skill_dim: Z, numbers per skill

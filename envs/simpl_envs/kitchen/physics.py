@@ -39,7 +39,9 @@ __all__ = [
 ]
 
 Physics = Literal["published", "fast"]
+"""Names of the two simulations."""
 ENV_STEP_SECONDS = 0.08
+"""Length of an env step, s."""
 POSITION_BOUNDS = np.array(
     [(-2.9, 2.9), (-1.8, 1.8), (-2.9, 2.9), (-3.1, 0.0), (-2.9, 2.9), (0.0, 3.8), (-2.9, 2.9), (0.0, 0.04), (0.0, 0.04)]
 )
@@ -102,7 +104,7 @@ class KitchenSimulation:
     The action sets a position target anchored at the last *observed* joint positions, without integrator or gravity
     compensation: observation noise enters the control, and a zero action sags under the arm's weight. So it is in D4RL.
 
-    :param physics: see :func:`load_model`
+    :param physics: see ``load_model``
     :param noise: factor on D4RL's observation noise: 1 that of D4RL, 0.1 about that of Gymnasium-Robotics, 0 none
     """
 
@@ -218,7 +220,7 @@ class KitchenCamera:
     """
     Pictures of a kitchen without a display, from the published view point.
 
-    :param model: as of :func:`load_model`
+    :param model: as of ``load_model``
     :param width: pixels
     :param height: pixels
     """

@@ -35,6 +35,7 @@ SUBTASK_GOALS: tuple[dict[int, float], ...] = (
 SUBTASK_RADIUS = 0.3
 """A subtask is complete while its object is closer to the goal than this, in the Euclidean norm over mixed units."""
 SEQUENCE_LENGTH = 4
+"""Subtasks of a task."""
 
 
 def completed_subtasks(observations: FloatArray) -> npt.NDArray[np.bool_]:
@@ -100,7 +101,7 @@ class SubtaskSequence:
         """
         How many subtasks have been rewarded after each observation.
 
-        :param complete: (L, 7) bool, of :func:`completed_subtasks`
+        :param complete: (L, 7) bool, of :func:`~simpl_envs.kitchen.tasks.completed_subtasks`
         :param n_rewarded: rewarded before the first of them
         :return: (L,) int
         """
