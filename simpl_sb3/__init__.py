@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from simpl_sb3.experience.collector import FinishedEpisode
     from simpl_sb3.experiments.presets import PRESETS, PRETRAINED, Preset, preset
     from simpl_sb3.skills.base import Skills
+    from simpl_sb3.skills.cloned import ClonedActions
     from simpl_sb3.skills.extractor import SkillExtractor
     from simpl_sb3.skills.model import SkillModel
     from simpl_sb3.skills.primitive import PrimitiveActions
@@ -27,6 +28,7 @@ _HOMES = {
     "PRETRAINED": "experiments.presets",
     "AdaptationEvalCallback": "algorithms.callbacks",
     "AdaptationSettings": "algorithms.settings",
+    "ClonedActions": "skills.cloned",
     "DemonstrationDataset": "demonstrations.windows",
     "Episode": "demonstrations.windows",
     "FinishedEpisode": "experience.collector",
@@ -54,6 +56,7 @@ __all__ = [
     "PRETRAINED",
     "AdaptationEvalCallback",
     "AdaptationSettings",
+    "ClonedActions",
     "DemonstrationDataset",
     "Episode",
     "FinishedEpisode",

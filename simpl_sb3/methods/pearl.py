@@ -3,7 +3,7 @@ PEARL: the same meta-training and inference over the environment's own actions, 
 
 A wide Gaussian stands for the skill prior, so that the KL to it is the entropy bonus of PEARL but for a constant and a
 pull to small actions. After the exploring episodes an agent acts with the inferred task latent and learns nothing more.
-PEARL-ft of the paper (fine-tuning after 20 episodes) is ``gradient_steps=1``.
+``methods.pearl_ft`` fine-tunes it after them.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from simpl_sb3.methods.record import MakeEnv, TrainedModel
 from simpl_sb3.methods.simpl import SIMPL, meta_policy
 from simpl_sb3.settings import setting
 
-__all__ = ["PEARL", "PearlAdaptationSettings", "PearlTrainingSettings"]
+__all__ = ["PEARL", "PearlAdaptationSettings", "PearlTrainingSettings", "primitive_policy"]
 
 NATS_PER_ACTION = 2.0
 """KL budget of an action's dimension: SAC's target of -1 nat of entropy is 1.9 nats from N(0, 1)."""
@@ -73,7 +73,17 @@ def train(source: Path | None, settings: Mapping[str, Any], make_env: MakeEnv, *
 
     if source is not None:
         raise SettingsError(f"PEARL starts from nothing: expected no --skills, not {source}.")
-    actions = PrimitiveActions(make_env.observation_space, make_env.action_space)
+    return primitive_policy(
+        PrimitiveActions(make_env.observation_space, make_env.action_space), settings, make_env, **how
+    )
+
+
+def primitive_policy(actions: Any, settings: Mapping[str, Any], make_env: MakeEnv, **how: Any) -> TrainedModel:
+    """
+    A ``SkillPriorPEARL`` over skills of one env step, whose KL budget is by default one per action dimension.
+
+    :param actions: ``PrimitiveActions``
+    """
     budgets = settings.get("skill_kl_targets") or (0.5, NATS_PER_ACTION * actions.skill_dim)
     return meta_policy(actions, {**settings, "skill_kl_targets": budgets}, make_env, **how)
 

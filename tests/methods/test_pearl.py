@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch as th
+from methods_for_tests import SMALL, own_words
 
 from simpl_sb3 import SkillPriorPEARL
 from simpl_sb3.experiments.cli import main
@@ -12,20 +13,13 @@ from simpl_sb3.methods import METHODS
 from simpl_sb3.results.rows import read_results
 from simpl_sb3.skills import PrimitiveActions
 
-DOMAIN = Path(__file__).parents[1] / "own_domain_for_tests.py"
-WORDS = ["--method", "pearl", "--domain", str(DOMAIN), "--device", "cpu"]
-SMALL = [
-    *("--net-arch", "8", "--batch-size", "8", "--gradient-steps", "2"),
-    *("--tasks-per-update", "1", "1", "--context-sizes", "2", "8"),
-]
+WORDS: list[str] = []
 
 
 @pytest.fixture(scope="module", autouse=True)
 def own_copy(tmp_path_factory: pytest.TempPathFactory) -> None:
     """A copy of the domain, which registers its environment anew: other tests register copies of their own."""
-    copy = tmp_path_factory.mktemp("domain") / "line.py"
-    copy.write_text(DOMAIN.read_text())
-    WORDS[WORDS.index("--domain") + 1] = str(copy)
+    WORDS[:] = own_words("pearl", tmp_path_factory.mktemp("domain"))
 
 
 @pytest.fixture(scope="module")
