@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from simpl_sb3.algorithms.callbacks import AdaptationEvalCallback
     from simpl_sb3.algorithms.checkpoints import TrainingCheckpointCallback, load_checkpoint
     from simpl_sb3.algorithms.settings import AdaptationSettings
+    from simpl_sb3.algorithms.skill_prior_mtrl import SkillPriorMTRL
     from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
     from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
     from simpl_sb3.demonstrations.minari import load_minari, write_minari
@@ -38,6 +39,7 @@ _HOMES = {
     "SkillActionWrapper": "skills.wrapper",
     "SkillExtractor": "skills.extractor",
     "SkillModel": "skills.model",
+    "SkillPriorMTRL": "algorithms.skill_prior_mtrl",
     "SkillPriorPEARL": "algorithms.skill_prior_pearl",
     "SkillPriorSAC": "algorithms.skill_prior_sac",
     "SkillVecEnv": "skills.vec_env",
@@ -66,6 +68,7 @@ __all__ = [
     "SkillActionWrapper",
     "SkillExtractor",
     "SkillModel",
+    "SkillPriorMTRL",
     "SkillPriorPEARL",
     "SkillPriorSAC",
     "SkillVecEnv",

@@ -6,6 +6,7 @@ Your own method is such a file too; name it by its path or by ``module:NAME``.
 """
 
 from simpl_sb3.methods.bc_pearl import BC_PEARL
+from simpl_sb3.methods.mtrl import MTRL
 from simpl_sb3.methods.pearl import PEARL
 from simpl_sb3.methods.pearl_ft import PEARL_FT
 from simpl_sb3.methods.record import ARTEFACTS, Adapter, Method, TrainedModel
@@ -21,6 +22,7 @@ METHODS: dict[str, Method] = {
     PEARL.name: PEARL,
     PEARL_FT.name: PEARL_FT,
     BC_PEARL.name: BC_PEARL,
+    MTRL.name: MTRL,
 }
 """All methods by name, in the order in which figures and tables list them."""
 

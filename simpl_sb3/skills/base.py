@@ -30,6 +30,7 @@ _HOMES = {
     "SkillModel": "simpl_sb3.skills.model",
     "PrimitiveActions": "simpl_sb3.skills.primitive",
     "ClonedActions": "simpl_sb3.skills.cloned",
+    "DistilledSkills": "simpl_sb3.skills.distilled",
 }
 
 

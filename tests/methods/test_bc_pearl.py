@@ -40,7 +40,7 @@ def test_the_prior_is_the_demonstrators_and_the_domain_names_its_data(trained: P
     assert mean[1].item() < -0.3
     assert model.config.skill_kl_targets == (0.5, 2.0)
     settings = json.loads((trained / "run.json").read_text())["settings"]
-    assert (settings["cloning_updates"], settings["hindsight"], settings["n_steps"]) == (100, False, 1)
+    assert (settings["cloning_updates"], settings["hindsight"], settings["n_steps"]) == (100, False, 20)
 
 
 def test_rows_and_determinism(words: list[str], trained: Path, tmp_path: Path) -> None:

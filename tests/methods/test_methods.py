@@ -20,7 +20,7 @@ METHOD = Method(name="own", label="Own", colour="#123456", adapt=adapt, needs="n
 
 
 def test_the_table_names_its_methods() -> None:
-    assert list(METHODS) == ["simpl", "spirl", "pearl", "pearl-ft", "bc-pearl"]
+    assert list(METHODS) == ["simpl", "spirl", "pearl", "pearl-ft", "bc-pearl", "mtrl"]
     assert all(method.name == name and method.colour.startswith("#") for name, method in METHODS.items())
     assert {name: method.needs for name, method in METHODS.items()} == {
         "simpl": "meta-model",
@@ -28,6 +28,7 @@ def test_the_table_names_its_methods() -> None:
         "pearl": "meta-model",
         "pearl-ft": "meta-model",
         "bc-pearl": "meta-model",
+        "mtrl": "meta-model",
     }
 
 

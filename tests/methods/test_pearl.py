@@ -35,7 +35,7 @@ def test_it_is_the_same_algorithm_over_actions(trained: Path) -> None:
     assert (model.skills.horizon, model.skills.skill_dim) == (1, 1)
     config = model.config
     assert config.skill_kl_targets == (0.5, 2.0)  # two nats for its one action
-    assert (config.n_steps, config.exploration, config.exploration_skill_prior) == (1, "prior", 0.0)
+    assert (config.n_steps, config.exploration, config.exploration_skill_prior) == (20, "prior", 0.0)
     assert not model.hindsight_used
 
 
