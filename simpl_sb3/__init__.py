@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from simpl_sb3.algorithms.callbacks import AdaptationEvalCallback
     from simpl_sb3.algorithms.checkpoints import TrainingCheckpointCallback, load_checkpoint
     from simpl_sb3.algorithms.settings import AdaptationSettings
+    from simpl_sb3.algorithms.skill_prior_mtrl import SkillPriorMTRL
     from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
     from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
     from simpl_sb3.demonstrations.minari import load_minari, write_minari
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from simpl_sb3.experience.collector import FinishedEpisode
     from simpl_sb3.experiments.presets import PRESETS, PRETRAINED, Preset, preset
     from simpl_sb3.skills.base import Skills
+    from simpl_sb3.skills.cloned import ClonedActions
     from simpl_sb3.skills.extractor import SkillExtractor
     from simpl_sb3.skills.model import SkillModel
     from simpl_sb3.skills.primitive import PrimitiveActions
@@ -29,6 +31,7 @@ _HOMES = {
     "AdaptationCheckpoints": "algorithms.adaptation_checkpoints",
     "AdaptationEvalCallback": "algorithms.callbacks",
     "AdaptationSettings": "algorithms.settings",
+    "ClonedActions": "skills.cloned",
     "DemonstrationDataset": "demonstrations.windows",
     "Episode": "demonstrations.windows",
     "FinishedEpisode": "experience.collector",
@@ -38,6 +41,7 @@ _HOMES = {
     "SkillActionWrapper": "skills.wrapper",
     "SkillExtractor": "skills.extractor",
     "SkillModel": "skills.model",
+    "SkillPriorMTRL": "algorithms.skill_prior_mtrl",
     "SkillPriorPEARL": "algorithms.skill_prior_pearl",
     "SkillPriorSAC": "algorithms.skill_prior_sac",
     "SkillVecEnv": "skills.vec_env",
@@ -57,6 +61,7 @@ __all__ = [
     "AdaptationCheckpoints",
     "AdaptationEvalCallback",
     "AdaptationSettings",
+    "ClonedActions",
     "DemonstrationDataset",
     "Episode",
     "FinishedEpisode",
@@ -66,6 +71,7 @@ __all__ = [
     "SkillActionWrapper",
     "SkillExtractor",
     "SkillModel",
+    "SkillPriorMTRL",
     "SkillPriorPEARL",
     "SkillPriorSAC",
     "SkillVecEnv",

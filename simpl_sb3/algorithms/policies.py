@@ -81,12 +81,22 @@ class SkillActorCritic(BasePolicy):
         """
         :param observations: (M, B, O)
         :param e: (M, B, E), or None without task latent
-        :return: the policy's and the skill prior's mean and standard deviation, each (M, B, Z)
+        :return: mean and standard deviation of the policy, and of what its KL is measured to, each (M, B, Z)
         """
-        with th.no_grad():
-            prior = tuple(x.view(*observations.shape[:2], -1) for x in self.skills.prior(observations.flatten(0, 1)))
+        prior = self.prior_of(self.skills, observations)
         residuals = self.actor(self._input(observations, e)).chunk(2, dim=-1)
-        return functional.residual_gaussian(*prior, *residuals), prior  # type: ignore[return-value]
+        return functional.residual_gaussian(*prior, *residuals), self.anchor(observations, prior)
+
+    @staticmethod
+    @th.no_grad()
+    def prior_of(skills: Skills, observations: th.Tensor) -> Gaussian:
+        """The prior of some skills for observations (M, B, O): mean and standard deviation, each (M, B, Z)."""
+        mean, std = (x.view(*observations.shape[:2], -1) for x in skills.prior(observations.flatten(0, 1)))
+        return mean, std
+
+    def anchor(self, observations: th.Tensor, prior: Gaussian) -> Gaussian:
+        """What the policy's KL is measured to, where the observations (M, B, O) have this skill prior: that itself."""
+        return prior
 
     def sample(self, observations: th.Tensor, e: th.Tensor | None) -> tuple[th.Tensor, th.Tensor]:
         """A reparametrised skill (M, B, Z) as it is acted, clipped, and the KL to the skill prior in nats (M, B)."""

@@ -10,6 +10,7 @@ Settings of what learns, each named, documented, defaulted and bounded once.
       +--- SkillPriorSACSettings ---+       |       |
       +--- AdaptationSettings --------------+       |
       +--- MetaPolicySettings --- MetaTrainingSettings   the last two: ExplorationSettings, too
+      +--- MultiTaskSettings             and with it TaskTrainingSettings, of a set of training tasks
 
 The defaults are one recipe for any environment; presets say what they change.
 """
@@ -32,8 +33,10 @@ __all__ = [
     "LearnerSettings",
     "MetaPolicySettings",
     "MetaTrainingSettings",
+    "MultiTaskSettings",
     "PolicySettings",
     "SkillPriorSACSettings",
+    "TaskTrainingSettings",
 ]
 
 EXPLORATION = ("prior", "aggregate", "posterior", "unvisited")
@@ -257,15 +260,42 @@ class AdaptationSettings(AgentSettings, PolicySettings, ExplorationSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetaTrainingSettings(LearnerSettings, MetaPolicySettings, ExplorationSettings):
+class TaskTrainingSettings(LearnerSettings):
     """
-    Everything that ``SkillPriorPEARL`` learns with (Section 4.2). Pairs are (prior-sized, posterior-sized).
+    What whoever learns on a set of training tasks has.
 
-    :param context_buffer_size: skills kept per task for contexts; exploration episodes only
     :param gradient_steps: updates per meta-iteration; -1 for the published 256 * skills lived / (tasks * batch_size)
     :param hindsight: store an episode also for each other training task that would have rewarded it, cut where that
         task ends; None does so where the tasks have ``rewards``. Note: not in the paper; it uses the training tasks'
         reward functions only (Packer et al., 2021; Wan et al., 2022)
+    """
+
+    gradient_steps: int = setting(300, at_least=-1, at_most=10_000_000)
+    hindsight: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultiTaskSettings(TaskTrainingSettings, PolicySettings):
+    """
+    Everything that ``SkillPriorMTRL`` learns with.
+
+    :param gradient_steps: updates per iteration, each of all tasks' policies and of the shared one; -1 for 256 * skills
+        lived / (tasks * batch_size)
+    :param skill_kl_target: budget of KL(policy of a task || shared policy), nats
+    :param skill_kl_multiplier: its multiplier at the start, of each task
+    """
+
+    gradient_steps: int = setting(100, at_least=-1, at_most=10_000_000)
+    skill_kl_target: float = setting(5.0, at_least=0.0)
+    skill_kl_multiplier: float = setting(INITIAL_MULTIPLIER, above=0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetaTrainingSettings(TaskTrainingSettings, MetaPolicySettings, ExplorationSettings):
+    """
+    Everything that ``SkillPriorPEARL`` learns with (Section 4.2). Pairs are (prior-sized, posterior-sized).
+
+    :param context_buffer_size: skills kept per task for contexts; exploration episodes only
     :param exploration: source of an exploring episode's latent: "prior" is N(0, I) (the paper), "aggregate" a Gaussian
         fitted to the training tasks' latents. Note: most of N(0, I) is like no task, and explores little
     :param context_sizes: rows of a context
@@ -279,8 +309,6 @@ class MetaTrainingSettings(LearnerSettings, MetaPolicySettings, ExplorationSetti
     """
 
     context_buffer_size: int = setting(20_000, at_least=1, at_most=100_000_000)
-    gradient_steps: int = setting(300, at_least=-1, at_most=10_000_000)
-    hindsight: bool | None = None
     exploration: str = setting("aggregate", one_of=EXPLORATION[:2])
     context_sizes: tuple[int, int] = setting((4, 256), at_least=1, at_most=1_000_000)
     context_reward_rows: int = setting(32, at_least=0)

@@ -25,22 +25,18 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.algorithms.adaptation import OnEpisode, adapt_tasks
 from simpl_sb3.algorithms.adaptation_checkpoints import AdaptationCheckpoints
-from simpl_sb3.algorithms.base import SkillAlgorithm
 from simpl_sb3.algorithms.callbacks import warn_of_exploring_evaluation
-from simpl_sb3.algorithms.checks import find_skills
 from simpl_sb3.algorithms.exploration import Explorer
 from simpl_sb3.algorithms.policies import Gaussian, SkillPriorPEARLPolicy
 from simpl_sb3.algorithms.settings import AdaptationSettings, MetaPolicySettings, MetaTrainingSettings
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
-from simpl_sb3.algorithms.tasks import default_timesteps, find_tasks
+from simpl_sb3.algorithms.task_training import TaskTraining
 from simpl_sb3.algorithms.updates import MetaLearner
-from simpl_sb3.errors import SettingsError
 from simpl_sb3.experience.buffer import TaskBatch, TaskReplayBuffer
 from simpl_sb3.experience.collector import EpisodeCollector, FinishedEpisode, Job
-from simpl_sb3.experience.episode import SkillEpisode
 
 
-class SkillPriorPEARL(SkillAlgorithm):
+class SkillPriorPEARL(TaskTraining):
     """
     Skill-based meta-reinforcement learning (SiMPL, ICLR 2022, Section 4.2): PEARL over skills, with the KL to a skill
     prior in place of entropy.
@@ -61,21 +57,14 @@ class SkillPriorPEARL(SkillAlgorithm):
     config: MetaTrainingSettings
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.train_tasks: tuple[Any, ...] = ()
-        self.task_names: tuple[str, ...] = ()
-        self.num_env_steps = self.num_meta_iterations = 0
         self._warned = False  # of what predict does
         super().__init__(*args, **kwargs)
 
     def _setup_model(self) -> None:
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
-        if self.env is not None:
-            self.skills = find_skills(self.env, type(self).__name__)
-            self.train_tasks = find_tasks(self.env, self.task_names)
-            self.task_names = tuple(task.name for task in self.train_tasks)
+        self._find_tasks()
         config, n_tasks = self.config, len(self.task_names)
-        self.hindsight_used = self._hindsight()
         self.rng = np.random.default_rng(self.seed)
         dims = self.skills.observation_space.shape[0], self.skills.skill_dim
         seeds = self.rng.integers(2**31, size=2).tolist()
@@ -96,45 +85,6 @@ class SkillPriorPEARL(SkillAlgorithm):
             exploration_spread=self.config.exploration_spread,
             **self.policy_kwargs,
         )
-
-    # ------------------------------------------------------------ tasks
-
-    def _hindsight(self) -> bool:
-        """
-        Whether episodes are relabelled: where asked for, and by default where the tasks can.
-
-        :raises SettingsError: where it is asked for and the tasks cannot
-        """
-        able = all(hasattr(task, "rewards") for task in self.train_tasks)
-        if self.config.hindsight and not able:
-            raise SettingsError(
-                "hindsight=True relabels episodes by task.rewards(observations), which these tasks have not: "
-                "expected hindsight=False, or None for where tasks can."
-            )
-        if self.config.hindsight is None and not able and self.verbose >= 1:
-            print("No hindsight relabelling: the tasks have no rewards(observations).")  # noqa: T201 - as SB3 does
-        return able if self.config.hindsight is None else self.config.hindsight
-
-    def used_settings(self) -> dict[str, Any]:
-        return {**self.settings(), "hindsight": self.hindsight_used}
-
-    def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
-        """As in SB3; the environment needs the tasks and the skills that the model was trained on."""
-        wrapped = self._wrap_env(env, self.verbose)
-        tasks = find_tasks(wrapped, self.task_names)
-        super().set_env(wrapped, force_reset)
-        self.train_tasks = tasks
-
-    def _extra_state(self) -> dict[str, Any]:
-        return {
-            "train_tasks": list(self.task_names),
-            "num_env_steps": self.num_env_steps,
-            "num_meta_iterations": self.num_meta_iterations,
-        }
-
-    def _load_extra_state(self, data: dict[str, Any]) -> None:
-        self.task_names, self.num_env_steps = tuple(data["train_tasks"]), int(data["num_env_steps"])
-        self.num_meta_iterations = int(data.get("num_meta_iterations", 0))
 
     # ------------------------------------------------------------ learning: collect, then update
 
@@ -157,10 +107,6 @@ class SkillPriorPEARL(SkillAlgorithm):
         warn_of_exploring_evaluation(callback)
         total = self.default_timesteps() if total_timesteps is None else total_timesteps
         return self._learn(total, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
-
-    def default_timesteps(self) -> int:
-        """Skills that :meth:`learn` lives unless told: 32 episodes of full length for each training task."""
-        return 0 if self.env is None else default_timesteps(self.env, self.skills.horizon)
 
     def _collect(self, callback: BaseCallback, log_interval: int | None, total_timesteps: int) -> bool:
         """One meta-iteration: for each training task one episode that explores, and one with e from its posterior."""
@@ -213,18 +159,9 @@ class SkillPriorPEARL(SkillAlgorithm):
     def _store(self, finished: FinishedEpisode) -> None:
         """Keep an episode for its task, and with hindsight for every task that would have rewarded it."""
         job = finished.job
-        self.num_env_steps += finished.episode.env_steps
-        self._results[f"rollout/return_{job.kind}"].append(finished.episode.total_reward)
-        if finished.success_known:
-            self._results[f"rollout/success_{job.kind}"].append(finished.success)
+        kept = self._labelled(finished)
         if finished.success_known and job.kind == "posterior":
             self._results[f"task/{job.task.name}/success"].append(finished.success)
-        kept: list[tuple[int, SkillEpisode]] = [(job.task_index, finished.episode)]
-        if self.hindsight_used:
-            others = (
-                (i, finished.episode.relabelled(task)) for i, task in enumerate(self.train_tasks) if i != job.task_index
-            )
-            kept += [(i, episode) for i, episode in others if episode is not None]
         for index, episode in kept:
             self.replay_buffer.add_episode(index, episode)
             if job.kind == "exploration":
@@ -367,24 +304,10 @@ class SkillPriorPEARL(SkillAlgorithm):
 
     # ------------------------------------------------------------ metrics
 
-    def metrics(self) -> dict[str, float]:
-        """Means of the last episodes' success and return, and the counters."""
-        means = {name: float(np.mean(values)) for name, values in self._results.items() if not name.startswith("task/")}
-        counts = {"skills": self.num_timesteps, "env_steps": self.num_env_steps, "n_updates": self._n_updates}
-        return means | counts
-
     def _bar_figures(self) -> dict[str, str]:
         """Success of the latest episodes that explored, and of those with an inferred task."""
         shown = {"exploring": "rollout/success_exploration", "inferred": "rollout/success_posterior"}
         return {text: f"{np.mean(self._results[name]):.2f}" for text, name in shown.items() if self._results.get(name)}
-
-    def dump_logs(self) -> None:
-        """As the base's, with success and return of both kinds of episodes, per task in TensorBoard."""
-        for name, values in self._results.items():
-            self.logger.record(name, float(np.mean(values)), exclude="stdout" if name.startswith("task/") else None)
-        self.logger.record("time/env_steps", self.num_env_steps)
-        self.logger.record("time/skills", self.num_timesteps)
-        super().dump_logs()
 
     def _record(self, losses: dict[str, list[float]]) -> None:
         for name, values in losses.items():

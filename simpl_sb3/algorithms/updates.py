@@ -13,15 +13,16 @@ from stable_baselines3.common.utils import polyak_update
 from torch import nn
 
 from simpl_sb3 import functional
+from simpl_sb3.algorithms.multi_task_policy import MultiTaskPolicy
 from simpl_sb3.algorithms.policies import SkillActorCritic, SkillPriorPEARLPolicy, SkillPriorPolicy
-from simpl_sb3.algorithms.settings import LearnerSettings, MetaTrainingSettings
+from simpl_sb3.algorithms.settings import LearnerSettings, MetaTrainingSettings, MultiTaskSettings
 from simpl_sb3.errors import ModelFileError
 from simpl_sb3.experience.buffer import TaskBatch
 from simpl_sb3.numerics import matmul_precision
 from simpl_sb3.skills.tensor_files import check_optimizer_state
 from simpl_sb3.threads import largest_layer, small_products
 
-__all__ = ["AgentLearner", "KLBudget", "Learner", "MetaLearner", "Update", "check_like"]
+__all__ = ["AgentLearner", "KLBudget", "Learner", "MetaLearner", "MultiTaskLearner", "Update", "check_like"]
 
 
 class KLBudget(nn.Module):
@@ -246,6 +247,30 @@ class AgentLearner(Learner):
                 }
         self.budget.log_multiplier.data.copy_(source.budget.log_multiplier.data[[member]])
         self.policy.copy_agent(source.policy, member)
+
+
+class MultiTaskLearner(AgentLearner):
+    """
+    The learner of several tasks' policies, and of the one that is distilled from them (Teh et al., 2017).
+
+    :param policy: of the tasks
+    :param settings: of the training
+    """
+
+    policy: MultiTaskPolicy
+
+    def __init__(self, policy: MultiTaskPolicy, settings: MultiTaskSettings) -> None:
+        super().__init__(policy, settings, settings.skill_kl_target, settings.skill_kl_multiplier)
+        rate = self.optimizers["actor"].defaults["lr"]
+        self.optimizers["distilled"] = th.optim.Adam(policy.distilled.change.parameters(), lr=rate, fused=True)
+
+    def update_agents(self, batch: TaskBatch) -> dict[str, float]:
+        """One update of every task's policy, and one of the shared policy on the same states."""
+        metrics = super().update_agents(batch)
+        with small_products(batch.rewards.numel() * largest_layer(self.policy.distilled.change)):
+            loss = self.policy.distillation_loss(batch.observations)
+            self._step("distilled", loss)
+        return metrics | {"distillation_kl": loss.item()}
 
 
 class MetaLearner(Learner):

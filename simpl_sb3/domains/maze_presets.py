@@ -46,6 +46,15 @@ PRESETS = (
             "skill_kl_multiplier": 0.05,
             "handle_timeout_termination": True,
         },
+        sections={
+            "mtrl_train": {
+                "n_steps": 6,
+                "hindsight": True,
+                "handle_timeout_termination": True,
+                "skill_kl_target": 1.0,
+                "kl_clip": 5.0,
+            }
+        },
     ),
 )
 """``maze-paper`` and ``maze-fast``."""

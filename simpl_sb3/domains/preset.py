@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from simpl_sb3.algorithms.settings import MetaTrainingSettings
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.methods import METHODS
 from simpl_sb3.settings import Settings, unknown_names
@@ -23,6 +22,7 @@ __all__ = [
     "PAPER",
     "PAPER_ADAPT",
     "PAPER_META",
+    "PAPER_MULTI_TASK",
     "PAPER_SKILLS",
     "PAPER_SPIRL",
     "Preset",
@@ -50,7 +50,7 @@ class Preset:
     :param meta_train_env: of the environment in meta-training
     :param adapt: of ``AdaptationSettings``, for the method simpl
     :param spirl: of ``AdaptationSettings``, for the method spirl
-    :param sections: the same for other methods, by their ``preset_section``
+    :param sections: the same for other methods, by their ``preset_section`` and ``train_section``
     :raises SettingsError: for a setting that there is not, or a value outside its range
     """
 
@@ -79,9 +79,10 @@ class Preset:
                 raise SettingsError(f"Preset {self.name}: {name} is {getattr(self, name)!r}: expected at least 1.")
         try:
             split_settings(self.extract, SkillModelSettings, ExtractionSettings)
-            MetaTrainingSettings.of(self.meta_train)
             for method in METHODS.values():
                 method.settings_class().of(self.section(method.preset_section))
+                if method.train is not None:
+                    method.train_settings_class().of(self.section(method.train_section))
         except SettingsError as error:
             raise SettingsError(f"Preset {self.name}: {error}") from error
 
@@ -143,6 +144,13 @@ PAPER_META: dict[str, Any] = {
     "skill_kl_targets": (0.5, 1.0),
 }
 """Published settings of meta-training, of both experiments."""
+PAPER_MULTI_TASK: dict[str, Any] = {
+    **_PAPER_LEARNER,
+    "handle_timeout_termination": True,
+    "gradient_steps": -1,
+    "hindsight": False,
+    "skill_kl_target": 1.0,
+}
 PAPER_ADAPT: dict[str, Any] = {
     **_PAPER_LEARNER,
     "exploration": "prior",
@@ -189,6 +197,11 @@ PAPER = Preset(
     },
     adapt=PAPER_ADAPT,
     spirl={**PAPER_SPIRL, "net_arch": (256, 256, 256), "skill_kl_multiplier": 0.05},
+    sections={
+        "pearl_train": {"n_steps": 1},
+        "bc_pearl_train": {"n_steps": 1},
+        "mtrl_train": {**PAPER_MULTI_TASK, "batch_size": 256, "net_arch": (256, 256, 256)},
+    },
 )
 """The published settings, at the sizes of its navigation experiment."""
 DEFAULT = Preset(name="default", spirl={"n_exploration_episodes": 0})

@@ -70,8 +70,8 @@ class TaskReplayBuffer:
     ) -> None:
         self.n_tasks, self.capacity, self.device = n_tasks, capacity, th.device(device)
         self.handle_timeout_termination = handle_timeout_termination
-        layout = ContextRows(observation_dim, skill_dim)
-        self._columns, self.context_dim = layout.columns, layout.dim
+        self.layout = ContextRows(observation_dim, skill_dim)
+        self._columns, self.context_dim = self.layout.columns, self.layout.dim
         try:
             self.rows = np.zeros((n_tasks * capacity, self.context_dim), np.float32)
             self.skill_steps = np.zeros(n_tasks * capacity, np.float32)
@@ -88,7 +88,7 @@ class TaskReplayBuffer:
 
     def like(self) -> "TaskReplayBuffer":
         """An empty buffer of the same sizes."""
-        sizes = self.n_tasks, self.capacity, self.observation_dim, self.skill_dim
+        sizes = self.n_tasks, self.capacity, self.layout.observation_dim, self.layout.skill_dim
         return TaskReplayBuffer(*sizes, None, self.device, self.handle_timeout_termination)
 
     @property

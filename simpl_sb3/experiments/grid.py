@@ -173,18 +173,21 @@ class Grid:
             yield from (demonstrations, skills)
             for entry in self.methods:
                 for train_seed in entry.train_seeds:
-                    yield from self._method(experiment, entry, skills, seed, train_seed)
+                    yield from self._method(experiment, entry, (demonstrations, skills), seed, train_seed)
 
     def _method(
-        self, experiment: Experiment, entry: GridMethod, skills: Cell, seed: int, train_seed: int
+        self, experiment: Experiment, entry: GridMethod, made: tuple[Cell, Cell], seed: int, train_seed: int
     ) -> Iterator[Cell]:
+        """
+        :param made: demonstrations and skills
+        """
         method, name = find_method(entry.method), entry.name or entry.method
         where = f"s{seed} t{train_seed}"
-        source, path = skills, f"{skills.stage.output}/{ARTEFACTS['skills']}"
+        source, path = _start(method.train_needs if method.needs == "meta-model" else method.needs, made)
         if method.needs == "meta-model":
             stage = meta_train_stage(
                 experiment,
-                path if method.train_needs == "skills" else None,
+                path,
                 "",
                 method=entry.method,
                 seed=train_seed,
@@ -193,7 +196,7 @@ class Grid:
                 minutes=entry.train_minutes,
                 settings=entry.train,
             )
-            source = Cell(f"meta-train {name} {where}", _into(stage), (skills.key,))
+            source = Cell(f"meta-train {name} {where}", _into(stage), _keys(source))
             path = f"{source.stage.output}/{ARTEFACTS['meta-model']}"
             yield source
         for asked in self.tasks:
@@ -201,7 +204,7 @@ class Grid:
                 continue
             stage = adapt_stage(
                 experiment,
-                None if method.needs == "nothing" else path,
+                path,
                 "",
                 method=entry.method,
                 seed=10_000 * seed + 100 * train_seed,
@@ -213,8 +216,25 @@ class Grid:
             )
             words = f"{name}-{asked.tasks.split('/')[-1]}-{where}".replace(" ", "-").replace(":", "-").replace(",", "_")
             output = f"{RESULTS}/{words[:80]}-{stage.key[:6]}.csv"
-            cell = Cell(f"adapt {name} to {asked.tasks} {where}", replace(stage, output=output), (source.key,))
+            cell = Cell(f"adapt {name} to {asked.tasks} {where}", replace(stage, output=output), _keys(source))
             yield cell
+
+
+def _start(needs: str, made: tuple[Cell, Cell]) -> tuple[Cell | None, str | None]:
+    """
+    The cell that a method starts from, and the path of what it makes; None for a method that starts from nothing.
+
+    :param needs: "demonstrations", "skills" or "nothing"
+    :param made: demonstrations and skills
+    """
+    demonstrations, skills = made
+    if needs == "demonstrations":
+        return demonstrations, f"{demonstrations.stage.output}/{demonstrations.stage.settings['dataset']}"
+    return (skills, f"{skills.stage.output}/{ARTEFACTS['skills']}") if needs == "skills" else (None, None)
+
+
+def _keys(source: Cell | None) -> tuple[str, ...]:
+    return () if source is None else (source.key,)
 
 
 def _is_whole(results: Path) -> bool:

@@ -308,7 +308,9 @@ def meta_train(stage: Stage, options: RunOptions) -> Path:
     )
     resolved = model.used_settings() if hasattr(model, "used_settings") else {}
     total = timesteps_of(model, settings["total_timesteps"])
-    record = used(stage, device, {**resolved, "n_envs": n_envs, "total_timesteps": total, "training": {}})
+    record = used(
+        stage, device, {**settings["training"], **resolved, "n_envs": n_envs, "total_timesteps": total, "training": {}}
+    )
     del record["training"]  # its settings stand beside the others, as the model used them
     folder = run.start()
     checkpoints = folder / "checkpoints"

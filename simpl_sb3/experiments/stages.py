@@ -17,10 +17,18 @@ from simpl_sb3.domains import Domain, find_domain
 from simpl_sb3.errors import ModelFileError, SettingsError
 from simpl_sb3.experiments.presets import DEFAULT_DOMAIN, Preset, find_preset, presets_domain, split_settings
 from simpl_sb3.experiments.stage import RunOptions, Stage
-from simpl_sb3.methods import ARTEFACTS, Method, find_method
+from simpl_sb3.methods import ARTEFACTS, Method, find_method, trained_as
 from simpl_sb3.skills.settings import ExtractionSettings, SkillModelSettings
 
-__all__ = ["Experiment", "adapt_stage", "collect_stage", "extract_stage", "meta_train_stage", "run_stage"]
+__all__ = [
+    "Experiment",
+    "adapt_stage",
+    "collect_stage",
+    "extract_stage",
+    "meta_timesteps",
+    "meta_train_stage",
+    "run_stage",
+]
 
 PathLike = Path | str
 
@@ -177,11 +185,12 @@ def meta_train_stage(
     env: Mapping[str, Any] = {},
 ) -> Stage:
     """
-    :param source: what the method's meta-training starts from, such as a file of skills
+    :param source: what the method's meta-training starts from, such as a file of skills; None takes the domain's
+        demonstrations where it starts from these
     :param output: folder for model.zip
     :param method: name, import path or file of the method
     :param train_tasks: tasks as text; None takes the preset's or the domain's set
-    :param total_timesteps: skills to live; None takes the preset's number, or leaves it to the method
+    :param total_timesteps: skills to live; None takes :func:`meta_timesteps`
     :param minutes: stop at the first meta-iteration past this; None for no limit
     :param n_envs: environments stepped at once; None takes two per task
     :param settings: of the method's meta-training, where they differ from the preset
@@ -193,12 +202,14 @@ def meta_train_stage(
     domain.tasks(tasks)
     if minutes is not None and not 0 < minutes < 1e6:
         raise SettingsError(f"minutes is {minutes}: expected a number above 0.")
-    timesteps = preset.meta_timesteps if total_timesteps is None else total_timesteps
+    timesteps = meta_timesteps(chosen, preset) if total_timesteps is None else total_timesteps
+    if source is None and chosen.train_needs == "demonstrations":
+        source = experiment.dataset_id()
     return Stage(
         "meta-train",
         {
             **_common(experiment, seed),
-            "method": method,
+            "method": trained_as(method),
             "train_tasks": tasks,
             "total_timesteps": None if timesteps is None else _whole("total_timesteps", timesteps, 1),
             "minutes": minutes,
@@ -209,6 +220,14 @@ def meta_train_stage(
         _source(chosen, chosen.train_needs, source),
         str(output),
     )
+
+
+def meta_timesteps(method: Method, preset: Preset) -> int | None:
+    """
+    Skills that a preset's meta-training lives; None, which leaves it to the method, for one whose actions are no
+    skills.
+    """
+    return preset.meta_timesteps if method.train_needs == "skills" else None
 
 
 def adapt_stage(

@@ -30,6 +30,7 @@ from simpl_sb3.experiments.stages import (
     adapt_stage,
     collect_stage,
     extract_stage,
+    meta_timesteps,
     meta_train_stage,
     run_stage,
 )
@@ -174,7 +175,8 @@ class MetaTrain(WithDomain, WithMethod, WithEnv, WithSettings, WithOverwrite, Wi
     """
     Meta-train over a task set.
 
-    :param skills: what the method's meta-training starts from: for simpl, a file of extracted skills
+    :param skills: what the method's meta-training starts from: for simpl a file of extracted skills, for bc-pearl a
+        Minari id, by default the domain's
     :param output: folder for model.zip, metrics and checkpoints
     :param train_tasks: a task set (train-20), random:N:SEED, tasks separated by commas (12-7,5-12), or a file of tasks;
         the preset's or the domain's training set by default
@@ -199,7 +201,7 @@ class MetaTrain(WithDomain, WithMethod, WithEnv, WithSettings, WithOverwrite, Wi
 
     @classmethod
     def defaults(cls, chosen: Chosen) -> Mapping[str, Any]:
-        return {"total_timesteps": chosen.experiment.preset.meta_timesteps}
+        return {"total_timesteps": meta_timesteps(chosen.method, chosen.experiment.preset)}
 
     def run(self, chosen: Chosen, given: Mapping[str, Any]) -> None:
         stage = meta_train_stage(

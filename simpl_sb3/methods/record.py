@@ -164,7 +164,7 @@ class Method:
         """
         A model that is ready for meta-training.
 
-        :param source: what ``train_needs`` says
+        :param source: what ``train_needs`` says; for "demonstrations" also the folder of a dataset
         :param n_envs: environments stepped at once
         :raises SettingsError: for a method without meta-training
         """
@@ -173,6 +173,11 @@ class Method:
         return cast(
             TrainedModel, make(source, settings, make_env, n_envs=n_envs, seed=seed, device=device, verbose=verbose)
         )
+
+    @property
+    def training(self) -> tuple[Any, ...]:
+        """All that decides what meta-training makes: methods of which it is equal share their models."""
+        return self.train, self.train_needs, self.train_section, self.train_settings
 
     def check_trains(self) -> None:
         """

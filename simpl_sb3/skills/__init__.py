@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from simpl_sb3.skills.base import Skills
+    from simpl_sb3.skills.cloned import ClonedActions
     from simpl_sb3.skills.model import SkillModel
     from simpl_sb3.skills.primitive import PrimitiveActions
 
-__all__ = ["PrimitiveActions", "SkillModel", "Skills"]
+__all__ = ["ClonedActions", "PrimitiveActions", "SkillModel", "Skills"]
 
-_HOMES = {"PrimitiveActions": "primitive", "SkillModel": "model", "Skills": "base"}
+_HOMES = {"ClonedActions": "cloned", "PrimitiveActions": "primitive", "SkillModel": "model", "Skills": "base"}
 
 
 def __getattr__(name: str) -> Any:

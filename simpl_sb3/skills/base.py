@@ -27,7 +27,12 @@ SCHEMA_VERSION = 1
 SMALLEST_STD = 1e-12  # in the observations' units; below it, dividing leaves float32
 
 _KINDS: dict[str, type["Skills"]] = {}
-_HOMES = {"SkillModel": "simpl_sb3.skills.model", "PrimitiveActions": "simpl_sb3.skills.primitive"}
+_HOMES = {
+    "SkillModel": "simpl_sb3.skills.model",
+    "PrimitiveActions": "simpl_sb3.skills.primitive",
+    "ClonedActions": "simpl_sb3.skills.cloned",
+    "DistilledSkills": "simpl_sb3.skills.distilled",
+}
 
 
 class Skills(nn.Module, ABC):

@@ -22,8 +22,9 @@ from simpl_sb3.interrupts import uninterrupted
 from simpl_sb3.logs import hide_later_events
 from simpl_sb3.numerics import checked_device
 from simpl_sb3.settings import checked_number, checked_seed, takes, unknown_names
+from simpl_sb3.skills.cloned import ClonedActions
 from simpl_sb3.skills.model import SkillModel, SkillOutputs
-from simpl_sb3.skills.settings import ExtractionSettings, SkillModelSettings
+from simpl_sb3.skills.settings import ClonedActionsSettings, ExtractionSettings, SkillModelSettings
 from simpl_sb3.skills.tensor_files import check_optimizer_state, check_tensors, content_hash
 from simpl_sb3.threads import largest_layer, small_products
 
@@ -35,6 +36,10 @@ KL_WEIGHT_SHARE = 0.04
 """Of the variance of the demonstrated actions: the KL weight of whoever names none."""
 OPTIMIZERS: dict[str, Callable[..., th.optim.Optimizer]] = {"adam": th.optim.Adam, "radam": th.optim.RAdam}
 PROVENANCE = {"kind", "dataset_id", "env_id"}  # settings of a model that do not change its networks
+
+
+Extracted = SkillModel | ClonedActions
+Sizes = SkillModelSettings | ClonedActionsSettings
 
 
 class SkillLosses(NamedTuple):
@@ -56,7 +61,8 @@ class SkillExtractor:
     prior instead.
 
     :param dataset: the demonstrations
-    :param model: the model to train, or its settings; None makes one of the settings that are given by name
+    :param model: the model to train, or its settings (those of ``ClonedActions`` clone primitive actions); None makes a
+        ``SkillModel`` of the settings that are given by name
     :param folder: where ``progress.csv``, TensorBoard files and checkpoints go; None keeps nothing on disk
     :param seed: seed of split, initial weights, windows and noise, 0 to 2^32 - 1; None takes a random one
     :param device: "auto" takes a GPU if there is one
@@ -72,7 +78,7 @@ class SkillExtractor:
     def __init__(
         self,
         dataset: DemonstrationDataset,
-        model: SkillModel | SkillModelSettings | None = None,
+        model: Extracted | Sizes | None = None,
         *,
         folder: str | Path | None = None,
         seed: int | None = None,
@@ -90,7 +96,7 @@ class SkillExtractor:
         self.metrics: dict[str, float] = {}
         dataset.n_windows(sizes.horizon)  # raises if there is none
         self.train_data, self.validation_data = self._split(dataset, self.extraction.validation_fraction, sizes.horizon)
-        self.model = model if isinstance(model, SkillModel) else self._new_model(dataset, sizes)
+        self.model: Extracted = model if isinstance(model, Extracted) else self._new_model(dataset, sizes)
         _check_model_fits(self.model, dataset)
         if self.extraction.normalize_observations:
             self.model.fit_observation_statistics(self.train_data.observations, self.extraction.min_observation_std)
@@ -111,10 +117,11 @@ class SkillExtractor:
         spaces = {"kind", "observation_space", "action_space"}
         return {name: value for name, value in self.model.settings.items() if name not in spaces} | own
 
-    def _new_model(self, dataset: DemonstrationDataset, sizes: SkillModelSettings) -> SkillModel:
+    def _new_model(self, dataset: DemonstrationDataset, sizes: Sizes) -> Extracted:
+        kind = SkillModel if isinstance(sizes, SkillModelSettings) else ClonedActions
         with th.random.fork_rng(devices=[]):
             th.manual_seed(self.seed)
-            return SkillModel(
+            return kind(
                 dataset.observation_space,
                 dataset.action_space,
                 observation_key=dataset.observation_key,
@@ -145,7 +152,7 @@ class SkillExtractor:
         log_interval: int = 500,
         checkpoint_interval: int | None = None,
         progress_bar: bool = False,
-    ) -> SkillModel:
+    ) -> Any:
         """
         Descends :func:`~simpl_sb3.functional.skill_loss` until ``total_updates`` are done, restored ones included.
 
@@ -337,9 +344,7 @@ class SkillExtractor:
         return self.n_updates
 
 
-def _sorted_settings(
-    model: SkillModel | SkillModelSettings | None, given: dict[str, Any]
-) -> tuple[SkillModelSettings, ExtractionSettings]:
+def _sorted_settings(model: Extracted | Sizes | None, given: dict[str, Any]) -> tuple[Sizes, ExtractionSettings]:
     """What is given by name, as the model's settings and as the extraction's."""
     of_model, of_extraction = SkillModelSettings.names(), ExtractionSettings.names()
     if unknown := [name for name in given if name not in (*of_model, *of_extraction)]:
@@ -350,12 +355,12 @@ def _sorted_settings(
     extraction = ExtractionSettings.of({name: value for name, value in given.items() if name in of_extraction})
     if model is None:
         return SkillModelSettings.of(sizes), extraction
-    if not isinstance(model, SkillModel | SkillModelSettings):
+    if not isinstance(model, Extracted | Sizes):
         raise SettingsError(f"model is {model!r}: expected a SkillModel, SkillModelSettings or None.")
-    return model.sizes if isinstance(model, SkillModel) else model, extraction
+    return model.sizes if isinstance(model, Extracted) else model, extraction
 
 
-def _check_model_fits(model: SkillModel, dataset: DemonstrationDataset) -> None:
+def _check_model_fits(model: Extracted, dataset: DemonstrationDataset) -> None:
     own = model.observation_space, model.action_space
     if own != (dataset.observation_space, dataset.action_space):
         raise SkillMismatchError(

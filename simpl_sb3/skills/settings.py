@@ -1,11 +1,20 @@
 """The settings of a skill model and of its extraction: plain data, no torch."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.settings import Settings, setting
 
-__all__ = ["DECAYS", "ENCODERS", "NORMS", "OPTIMIZERS", "ExtractionSettings", "SkillModelSettings"]
+__all__ = [
+    "DECAYS",
+    "ENCODERS",
+    "NORMS",
+    "OPTIMIZERS",
+    "ClonedActionsSettings",
+    "ExtractionSettings",
+    "SkillModelSettings",
+]
 
 DECAYS = ("none", "linear", "cosine")
 """Curves of the learning rate."""
@@ -47,6 +56,25 @@ class SkillModelSettings(Settings):
     def check(self) -> None:
         if self.encoder == "lstm" and len(self.encoder_hidden) != 1:
             raise SettingsError(f"encoder_hidden is {self.encoder_hidden}: an LSTM takes one hidden size.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClonedActionsSettings(Settings):
+    """
+    The sizes of :class:`~simpl_sb3.skills.cloned.ClonedActions`.
+
+    :param prior_hidden: hidden sizes of the policy that is cloned
+    :param norm: normalisation in hidden layers: "none", "batch" or "layer"
+    :param action_noise: standard deviation of the noise on demonstrated actions, which are scaled to [-1, 1], and so
+        the least that the cloned policy has; without noise its likelihood has no bound where demonstrations agree
+    :param prior_temperature: factor on the standard deviation, once it is learned
+    """
+
+    horizon: ClassVar[int] = 1
+    prior_hidden: tuple[int, ...] = setting((128, 128, 128), at_least=1)
+    norm: str = setting("layer", one_of=NORMS)
+    action_noise: float = setting(0.2, above=0.0)
+    prior_temperature: float = setting(1.0, above=0.0)
 
 
 @dataclass(frozen=True, kw_only=True)

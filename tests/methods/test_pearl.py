@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch as th
+from methods_for_tests import SMALL, own_words
 
 from simpl_sb3 import SkillPriorPEARL
 from simpl_sb3.experiments.cli import main
@@ -12,20 +13,13 @@ from simpl_sb3.methods import METHODS
 from simpl_sb3.results.rows import read_results
 from simpl_sb3.skills import PrimitiveActions
 
-DOMAIN = Path(__file__).parents[1] / "own_domain_for_tests.py"
-WORDS = ["--method", "pearl", "--domain", str(DOMAIN), "--device", "cpu"]
-SMALL = [
-    *("--net-arch", "8", "--batch-size", "8", "--gradient-steps", "2"),
-    *("--tasks-per-update", "1", "1", "--context-sizes", "2", "8"),
-]
+WORDS: list[str] = []
 
 
 @pytest.fixture(scope="module", autouse=True)
 def own_copy(tmp_path_factory: pytest.TempPathFactory) -> None:
     """A copy of the domain, which registers its environment anew: other tests register copies of their own."""
-    copy = tmp_path_factory.mktemp("domain") / "line.py"
-    copy.write_text(DOMAIN.read_text())
-    WORDS[WORDS.index("--domain") + 1] = str(copy)
+    WORDS[:] = own_words("pearl", tmp_path_factory.mktemp("domain"))
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +35,7 @@ def test_it_is_the_same_algorithm_over_actions(trained: Path) -> None:
     assert (model.skills.horizon, model.skills.skill_dim) == (1, 1)
     config = model.config
     assert config.skill_kl_targets == (0.5, 2.0)  # two nats for its one action
-    assert (config.n_steps, config.exploration, config.exploration_skill_prior) == (1, "prior", 0.0)
+    assert (config.n_steps, config.exploration, config.exploration_skill_prior) == (20, "prior", 0.0)
     assert not model.hindsight_used
 
 
