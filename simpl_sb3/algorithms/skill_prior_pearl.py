@@ -26,7 +26,6 @@ from stable_baselines3.common.vec_env import VecEnv
 from simpl_sb3.algorithms.adaptation import OnEpisode, adapt_tasks
 from simpl_sb3.algorithms.base import SkillAlgorithm
 from simpl_sb3.algorithms.callbacks import warn_of_exploring_evaluation
-from simpl_sb3.algorithms.checks import find_skills
 from simpl_sb3.algorithms.exploration import Explorer
 from simpl_sb3.algorithms.policies import Gaussian, SkillPriorPEARLPolicy
 from simpl_sb3.algorithms.settings import AdaptationSettings, MetaPolicySettings, MetaTrainingSettings
@@ -37,6 +36,7 @@ from simpl_sb3.errors import SettingsError
 from simpl_sb3.experience.buffer import TaskBatch, TaskReplayBuffer
 from simpl_sb3.experience.collector import EpisodeCollector, FinishedEpisode, Job
 from simpl_sb3.experience.episode import SkillEpisode
+from simpl_sb3.skills.fit import find_skills
 
 
 class SkillPriorPEARL(SkillAlgorithm):

@@ -7,6 +7,9 @@ Your own method is such a file too; name it by its path or by ``module:NAME``.
 
 from simpl_sb3.methods.pearl import PEARL
 from simpl_sb3.methods.record import ARTEFACTS, Adapter, Method, TrainedModel
+from simpl_sb3.methods.rl2 import RL2
+from simpl_sb3.methods.sac import SAC
+from simpl_sb3.methods.sac_her import SAC_HER
 from simpl_sb3.methods.simpl import SIMPL
 from simpl_sb3.methods.spirl import SPIRL
 from simpl_sb3.references import find_record
@@ -17,6 +20,9 @@ METHODS: dict[str, Method] = {
     SIMPL.name: SIMPL,
     SPIRL.name: SPIRL,
     PEARL.name: PEARL,
+    SAC.name: SAC,
+    SAC_HER.name: SAC_HER,
+    RL2.name: RL2,
 }
 """All methods by name, in the order in which figures and tables list them."""
 

@@ -23,10 +23,12 @@ class MakeEnv(Protocol):
 
     :ivar observation_space: of the environment itself
     :ivar action_space: of the environment itself, not that of skills
+    :ivar goals: how the domain writes a task as a goal, ``Goals``; None where it does not
     """
 
     observation_space: Any
     action_space: Any
+    goals: Any
 
     def __call__(self, skills: Any, n_envs: int, /) -> Any:
         """So many environments whose actions are these skills."""
@@ -97,6 +99,7 @@ class Method:
     :param train_needs: what meta-training starts from
     :param train_section: where a preset holds what it changes in meta-training
     :param train_settings: class of meta-training's settings
+    :param shows_goal: whether the policy is shown its goal, so that only domains with ``goals`` can serve
     """
 
     name: str
@@ -112,6 +115,7 @@ class Method:
     train_needs: Needs = "skills"
     train_section: str = "meta_train"
     train_settings: str | type[Settings] = "simpl_sb3.algorithms.settings:MetaTrainingSettings"
+    shows_goal: bool = False
 
     def __post_init__(self) -> None:
         if not self.name or set(self.name) & set(',"\r\n'):
