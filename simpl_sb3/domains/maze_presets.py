@@ -46,5 +46,6 @@ PRESETS = (
             "skill_kl_multiplier": 0.05,
             "handle_timeout_termination": True,
         },
+        sections={"sac": {"train_freq": 16}},
     ),
 )
