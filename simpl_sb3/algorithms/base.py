@@ -32,6 +32,7 @@ from simpl_sb3.interrupts import uninterrupted
 from simpl_sb3.numerics import checked_device
 from simpl_sb3.settings import checked_number, checked_seed, unknown_names, with_settings
 from simpl_sb3.skills.base import Skills
+from simpl_sb3.skills.fit import find_skills
 
 
 class SkillAlgorithm(BaseAlgorithm):
@@ -148,7 +149,7 @@ class SkillAlgorithm(BaseAlgorithm):
         :raises EnvironmentSpecError: for an environment without skills
         :raises SkillMismatchError: for other spaces, or other skills, than those that the model was trained on
         """
-        found = checks.find_skills(env, type(self).__name__)
+        found = find_skills(env, type(self).__name__)
         checks.check_fits(env, found, self.skills, self.observation_space, self.action_space)
 
     def set_env(self, env: GymEnv, force_reset: bool = True) -> None:

@@ -11,7 +11,7 @@ import torch as th
 from stable_baselines3.common.callbacks import BaseCallback, ConvertCallback
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
-from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize, unwrap_vec_wrapper
+from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.errors import EnvironmentSpecError, SettingsError, SkillMismatchError
 from simpl_sb3.settings import plain_value
@@ -24,7 +24,6 @@ __all__ = [
     "checked_env",
     "checked_folder",
     "checked_total",
-    "find_skills",
     "known_policy",
     "same_skills",
     "with_successes",
@@ -118,34 +117,6 @@ def known_policy(policy: Any, aliases: Mapping[str, type[BasePolicy]], base: typ
         names = ", ".join(map(repr, aliases))
         raise SettingsError(f"policy is {policy!r}: expected {names} or a subclass of {base.__name__}.")
     return found
-
-
-def find_skills(env: VecEnv, algorithm: str) -> Skills:
-    """
-    The skills that an environment's actions are.
-
-    :param algorithm: what errors call whoever asks
-    :raises EnvironmentSpecError: for an environment without skills
-    :raises SettingsError: under a wrapper that changes what the frozen skills see
-    """
-    normalize, stack = unwrap_vec_wrapper(env, VecNormalize), unwrap_vec_wrapper(env, VecFrameStack)
-    if isinstance(normalize, VecNormalize) and normalize.norm_obs:
-        raise SettingsError(
-            "VecNormalize changes the observations that the frozen skill prior reads: "
-            "expected VecNormalize(norm_obs=False), or an environment without it."
-        )
-    if stack is not None:
-        raise SettingsError(
-            "VecFrameStack changes the observations that the frozen skill prior reads: "
-            "expected an environment without it."
-        )
-    try:
-        return env.get_attr("skills")[0]
-    except AttributeError:
-        raise EnvironmentSpecError(
-            f"{algorithm} acts through skills, and this environment has none: wrap it in "
-            "SkillActionWrapper(env, skills), or make many at once with make_skill_vec_env(env_id, skills)."
-        ) from None
 
 
 def check_fits(

@@ -16,11 +16,11 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.algorithms.base import SkillAlgorithm
 from simpl_sb3.algorithms.callbacks import evaluations
-from simpl_sb3.algorithms.checks import find_skills
 from simpl_sb3.algorithms.policies import SkillPriorPolicy
 from simpl_sb3.algorithms.settings import INITIAL_MULTIPLIER, PolicySettings, SkillPriorSACSettings
 from simpl_sb3.algorithms.updates import AgentLearner
 from simpl_sb3.experience.buffer import TaskReplayBuffer
+from simpl_sb3.skills.fit import find_skills
 
 
 class SkillPriorSAC(SkillAlgorithm):

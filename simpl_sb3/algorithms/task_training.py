@@ -6,12 +6,12 @@ import numpy as np
 from stable_baselines3.common.type_aliases import GymEnv
 
 from simpl_sb3.algorithms.base import SkillAlgorithm
-from simpl_sb3.algorithms.checks import find_skills
 from simpl_sb3.algorithms.settings import TaskTrainingSettings
 from simpl_sb3.algorithms.tasks import default_timesteps, find_tasks
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.experience.collector import FinishedEpisode
 from simpl_sb3.experience.episode import SkillEpisode
+from simpl_sb3.skills.fit import find_skills
 
 __all__ = ["TaskTraining"]
 

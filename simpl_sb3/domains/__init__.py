@@ -14,7 +14,7 @@ Give it to the command line as ``--domain my_pkg.my_domain`` or ``--domain my_do
 
 from simpl_sb3.domains.finding import DEFAULT_DOMAIN, built_in_domains, find_domain, refuse_unconverted
 from simpl_sb3.domains.preset import Preset
-from simpl_sb3.domains.record import Converter, Demonstrator, Domain, Traces
+from simpl_sb3.domains.record import Converter, Demonstrator, Domain, Goals, Traces
 from simpl_sb3.results.facts import RETURN, SUCCESS, Measure, PublishedCurve, Walls
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Converter",
     "Demonstrator",
     "Domain",
+    "Goals",
     "Measure",
     "Preset",
     "PublishedCurve",

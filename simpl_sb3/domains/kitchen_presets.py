@@ -77,6 +77,7 @@ PRESETS = (
             "net_arch": (256,) * 3,
             "skill_kl_multiplier": 0.05,
         },
+        sections={"sac": {"train_freq": 4}},
     ),
 )
 """``kitchen-paper`` and ``kitchen-fast``."""

@@ -4,11 +4,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from simpl_envs import MAZE_TASK_SETS, PUBLISHED_LAYOUT, GoalTask, random_goals
 from simpl_envs.maze.layout import BODY_ORIGIN
+from simpl_envs.maze.tasks import goal_reached
 from simpl_sb3.demonstrations.windows import Episode
 from simpl_sb3.domains.maze_presets import PRESETS
-from simpl_sb3.domains.record import Demonstrator, Domain, Traces
+from simpl_sb3.domains.record import Demonstrator, Domain, Goals, Traces
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.results.episodes import EpisodeSummary, Whose
 from simpl_sb3.results.facts import SUCCESS, PublishedCurve, Walls
@@ -47,6 +50,24 @@ def random_tasks(n: int, seed: int) -> tuple[GoalTask, ...]:
     """Random goals at least five cells away from the start, none of them in a published set."""
     published = {task for tasks in MAZE_TASK_SETS.values() for task in tasks}
     return random_goals(PUBLISHED_LAYOUT, n, seed, min_distance=MIN_DISTANCE, exclude=tuple(published))
+
+
+# ------------------------------------------------------------ goals
+
+
+def goal(task: GoalTask) -> np.ndarray:
+    """A task as (x, y, radius), cells."""
+    return np.array([*task.goal, task.radius])
+
+
+def achieved(observations: np.ndarray) -> np.ndarray:
+    """The place of each observation, as a goal with the published radius, (N, 3)."""
+    return np.column_stack([observations[:, :2], np.ones(len(observations))])
+
+
+def reached(places: np.ndarray, goals: np.ndarray) -> np.ndarray:
+    """Whether places lie within the radius of goals, each (N, 3): (N,)."""
+    return goal_reached(places, goals[:, :2], goals[:, 2])
 
 
 # ------------------------------------------------------------ demonstrations
@@ -163,6 +184,7 @@ DOMAIN = Domain(
         episodes=traced_episodes,
         walls=Walls(PUBLISHED_LAYOUT.rows, (0.5 - BODY_ORIGIN, 0.5 - BODY_ORIGIN)),
     ),
+    goals=Goals(goal=goal, achieved=achieved, reached=reached),
     published=PUBLISHED,
     presets=PRESETS,
 )

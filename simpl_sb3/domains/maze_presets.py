@@ -47,13 +47,14 @@ PRESETS = (
             "handle_timeout_termination": True,
         },
         sections={
+            "sac": {"train_freq": 16},
             "mtrl_train": {
                 "n_steps": 6,
                 "hindsight": True,
                 "handle_timeout_termination": True,
                 "skill_kl_target": 1.0,
                 "kl_clip": 5.0,
-            }
+            },
         },
     ),
 )

@@ -9,12 +9,14 @@ from typing import Any
 from simpl_sb3.demonstrations.windows import Episode
 from simpl_sb3.domains.preset import Preset
 from simpl_sb3.errors import SettingsError, SimplError
+from simpl_sb3.experience.goals import Goals
+from simpl_sb3.methods.record import Method
 from simpl_sb3.results.episodes import EpisodeSummary, Whose
 from simpl_sb3.results.facts import DEFAULT_EPISODES, SUCCESS, Facts, Measure, PublishedCurve, Walls
 from simpl_sb3.results.traces import Trace
 from simpl_sb3.settings import Settings
 
-__all__ = ["Converter", "Demonstrator", "Domain", "Traces"]
+__all__ = ["Converter", "Demonstrator", "Domain", "Goals", "Traces"]
 
 MAX_TASK_FILE_BYTES = 1_000_000
 MAX_NAME = 150
@@ -105,6 +107,7 @@ class Domain:
         any name, and leaves the check to the environment
     :param measure: what is counted
     :param traces: what episodes leave for pictures; None for none
+    :param goals: how a task is written as a goal, for methods that are shown it; None where a task is no goal
     :param film_demo: whether the demo ends with a film
     :param published: curves to compare with
     :param episodes: the episodes N whose values tables show
@@ -125,6 +128,7 @@ class Domain:
     env_settings: type[Settings] | None = None
     measure: Measure = SUCCESS
     traces: Traces | None = None
+    goals: Goals | None = None
     film_demo: bool = False
     published: tuple[PublishedCurve, ...] = ()
     episodes: tuple[int, ...] = DEFAULT_EPISODES
@@ -138,6 +142,7 @@ class Domain:
             "demonstrator": (Demonstrator,),
             "converter": (Converter,),
             "traces": (Traces,),
+            "goals": (Goals,),
         }
         for part, kind in kinds.items():
             if not isinstance(getattr(self, part), (*kind, type(None))):
@@ -256,6 +261,16 @@ class Domain:
             return dict(given)
         checked = self.env_settings.of(given).as_dict()
         return {name: checked[name] for name in given}
+
+    def check_serves(self, method: Method) -> None:
+        """
+        :raises SettingsError: for a method that is shown the goal, where a task is none
+        """
+        if method.shows_goal and self.goals is None:
+            raise SettingsError(
+                f"Method {method.name} is shown the goal, and the domain {self.name} does not say how a task is "
+                "written as one: expected another method, or a domain whose record has goals, such as maze."
+            )
 
     def needs_demonstrator(self) -> Demonstrator:
         """

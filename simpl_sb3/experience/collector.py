@@ -159,17 +159,7 @@ class EpisodeCollector:
             told = (infos[i].get("skill_observations"), infos[i].get("is_success"))
             self._steps[i].append((*(column[k] for column in rows.values()), *told))
         self._env_steps[indices] += steps[indices]
-        if (longest := int(self._env_steps.max())) > MAX_EPISODE_ENV_STEPS:
-            raise EnvironmentSpecError(
-                f"Environment {int(self._env_steps.argmax())} has not ended its episode after {longest} env steps: "
-                "expected an end; wrap it in gymnasium.wrappers.TimeLimit(env, max_episode_steps)."
-            )
-        if longest - int(steps.max()) < LONG_EPISODE_ENV_STEPS <= longest:
-            warnings.warn(
-                f"Environment {int(self._env_steps.argmax())} has not ended its episode after {longest} env steps. "
-                "Where it never does, wrap it in gymnasium.wrappers.TimeLimit(env, max_episode_steps).",
-                stacklevel=2,
-            )
+        check_lengths(self._env_steps, steps)
         finished = [self._finish(int(i)) for i in indices if dones[i]]
         self.observations[indices] = np.asarray(observations)[indices]
         self._ages[indices] += 1
@@ -188,17 +178,10 @@ class EpisodeCollector:
         self.latents[index], self._ages[index] = self.latent_for(job), 0
 
     def _finish(self, index: int) -> FinishedEpisode:
-        *columns, env_observations, told = zip(*self._steps[index], strict=True)
+        job, steps = self.jobs[index], self._steps[index]
         self._steps[index], self._env_steps[index] = [], 0
-        known = all(part is not None for part in env_observations)
-        rows = {name: np.asarray(column, np.float32) for name, column in zip(ROW_FIELDS, columns, strict=True)}
-        episode = SkillEpisode(**rows, env_observations=np.concatenate(env_observations) if known else None)
-        job = self.jobs[index]
         assert job is not None
-        successes = [success for success in told if success is not None]
-        if not successes:
-            warnings.warn(NO_SUCCESS, stacklevel=2)
-        return FinishedEpisode(job, episode, any(successes), bool(successes))
+        return finished_episode(job, steps)
 
     # ------------------------------------------------------------ stopping in the middle of episodes, and going on
 
@@ -271,3 +254,42 @@ class EpisodeCollector:
                 self._steps[i], self._env_steps[i] = [], 0
                 self.observations[i] = self._reset(int(i), job)
                 self._ask(int(i), job)
+
+
+def finished_episode(job: Job, steps: Sequence[tuple[Any, ...]]) -> FinishedEpisode:
+    """
+    An episode from its skills.
+
+    :param job: what it was collected for
+    :param steps: of each skill the row fields of ``SkillEpisode``, then the infos' ``skill_observations`` and
+        ``is_success``, None where they hold none
+    """
+    *columns, env_observations, told = zip(*steps, strict=True)
+    known = all(part is not None for part in env_observations)
+    rows = {name: np.asarray(column, np.float32) for name, column in zip(ROW_FIELDS, columns, strict=True)}
+    episode = SkillEpisode(**rows, env_observations=np.concatenate(env_observations) if known else None)
+    successes = [success for success in told if success is not None]
+    if not successes:
+        warnings.warn(NO_SUCCESS, stacklevel=2)
+    return FinishedEpisode(job, episode, any(successes), bool(successes))
+
+
+def check_lengths(env_steps: np.ndarray, latest: np.ndarray) -> None:
+    """
+    Warn of episodes that seem to have no end.
+
+    :param env_steps: of the episodes that run, (n_envs,)
+    :param latest: those of the latest skill, (n_envs,)
+    :raises EnvironmentSpecError: for an episode of more than ``MAX_EPISODE_ENV_STEPS``
+    """
+    if (longest := int(env_steps.max())) > MAX_EPISODE_ENV_STEPS:
+        raise EnvironmentSpecError(
+            f"Environment {int(env_steps.argmax())} has not ended its episode after {longest} env steps: "
+            "expected an end; wrap it in gymnasium.wrappers.TimeLimit(env, max_episode_steps)."
+        )
+    if longest - int(latest.max()) < LONG_EPISODE_ENV_STEPS <= longest:
+        warnings.warn(
+            f"Environment {int(env_steps.argmax())} has not ended its episode after {longest} env steps. "
+            "Where it never does, wrap it in gymnasium.wrappers.TimeLimit(env, max_episode_steps).",
+            stacklevel=3,
+        )

@@ -43,7 +43,7 @@ def adapt(stage: Stage, options: RunOptions) -> list[Adapted]:
     n_agents, seed = settings["agents_per_task"], settings["seed"]
     tasks = [task for task in domain.tasks(settings["tasks"]) for _ in range(n_agents)]
     seeds = [seed + k for k in range(n_agents)] * (len(tasks) // n_agents)
-    make_env = Environments(domain.env_id, probe_env(domain, settings["env"]), None, settings["env"])
+    make_env = Environments(domain, probe_env(domain, settings["env"]), None, settings["env"])
     adapter = method.make_adapter(stage.inputs.get("source"), settings["adaptation"], make_env, device)
     record = used(stage, device, {**adapter.settings.as_dict(), "source": stage.inputs.get("source")})
     for name in ("adaptation", *method.unused):  # the settings stand beside the others, as they were used

@@ -246,14 +246,15 @@ class Environments:
     """
     Makes vec envs of a domain: (skills, number) -> vec env.
 
-    :param env_id: the environment
+    :param domain: whose environment it is
     :param probe: one of them, for its spaces; it is closed
     :param seed: of the environments; None where they are seeded later
     :param env_settings: of the environment
     """
 
-    def __init__(self, env_id: str, probe: gym.Env, seed: int | None, env_settings: Mapping[str, Any]) -> None:
-        self.env_id, self.seed, self.env_settings = env_id, seed, dict(env_settings)
+    def __init__(self, domain: Domain, probe: gym.Env, seed: int | None, env_settings: Mapping[str, Any]) -> None:
+        self.env_id, self.seed, self.env_settings = domain.env_id, seed, dict(env_settings)
+        self.goals = domain.goals
         self.observation_space, self.action_space = probe.observation_space, probe.action_space
         probe.close()
 
@@ -282,7 +283,7 @@ def training_env(domain: Domain, tasks: tuple[Any, ...], seed: int, env_settings
                 f"{domain.env_id} takes no train_tasks, and has others than those asked for: expected its own, "
                 f"--train-tasks {domain.train_tasks}, or an environment with the keyword train_tasks."
             ) from error
-    return Environments(domain.env_id, probe, seed, {**given, **env_settings})
+    return Environments(domain, probe, seed, {**given, **env_settings})
 
 
 def meta_train(stage: Stage, options: RunOptions) -> Path:

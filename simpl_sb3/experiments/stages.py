@@ -197,6 +197,7 @@ def meta_train_stage(
     :param env: settings of the environment, where they differ from the preset
     """
     chosen, domain, preset = find_method(method), experiment.domain, experiment.preset
+    domain.check_serves(chosen)
     record = chosen.train_settings_class().of({**preset.section(chosen.train_section), **settings})
     tasks = next(text for text in (train_tasks, preset.train_tasks, domain.train_tasks) if text is not None)
     domain.tasks(tasks)
@@ -254,6 +255,7 @@ def adapt_stage(
     :param env: settings of the environment
     """
     chosen, domain, preset = find_method(method), experiment.domain, experiment.preset
+    domain.check_serves(chosen)
     asked = {**preset.section(chosen.preset_section), **settings}
     resolved = chosen.settings_class().of(asked).as_dict()
     follows = [name for name in (*chosen.follows_model, *chosen.unused) if name in resolved and name not in asked]

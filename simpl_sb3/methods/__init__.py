@@ -10,6 +10,9 @@ from simpl_sb3.methods.mtrl import MTRL
 from simpl_sb3.methods.pearl import PEARL
 from simpl_sb3.methods.pearl_ft import PEARL_FT
 from simpl_sb3.methods.record import ARTEFACTS, Adapter, Method, TrainedModel
+from simpl_sb3.methods.rl2 import RL2
+from simpl_sb3.methods.sac import SAC
+from simpl_sb3.methods.sac_her import SAC_HER
 from simpl_sb3.methods.simpl import SIMPL
 from simpl_sb3.methods.spirl import SPIRL
 from simpl_sb3.references import find_record
@@ -23,6 +26,9 @@ METHODS: dict[str, Method] = {
     PEARL_FT.name: PEARL_FT,
     BC_PEARL.name: BC_PEARL,
     MTRL.name: MTRL,
+    SAC.name: SAC,
+    SAC_HER.name: SAC_HER,
+    RL2.name: RL2,
 }
 """All methods by name, in the order in which figures and tables list them."""
 

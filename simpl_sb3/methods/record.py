@@ -24,10 +24,12 @@ class MakeEnv(Protocol):
 
     :ivar observation_space: of the environment itself
     :ivar action_space: of the environment itself, not that of skills
+    :ivar goals: how the domain writes a task as a goal, ``Goals``; None where it does not
     """
 
     observation_space: Any
     action_space: Any
+    goals: Any
 
     def __call__(self, skills: Any, n_envs: int, /) -> Any:
         """So many environments whose actions are these skills."""
@@ -47,18 +49,15 @@ class Adapter(Protocol):
     settings: Settings
     training_tasks: tuple[str, ...] | None
 
-    def run(
-        self, env: Any, tasks: Sequence[Any], seed: int, on_episode: OnEpisode, checkpoints: Any = None
-    ) -> Sequence[Any]:
+    def run(self, env: Any, tasks: Sequence[Any], seed: int, on_episode: OnEpisode) -> Sequence[Any]:
         """
-        Adapt to every task.
+        Adapt to every task. An adapter that goes on after a kill also takes ``checkpoints``, an
+        ``AdaptationCheckpoints`` to go on from and to write; another one starts again.
 
         :param env: as many environments as tasks
         :param tasks: one per agent
         :param seed: of everything random
         :param on_episode: called with agent, episode (from 1), and a ``FinishedEpisode``
-        :param checkpoints: an ``AdaptationCheckpoints`` to go on from and to write; an adapter that does not take it
-            starts again after a kill
         :return: the adapted agents, in the tasks' order; each has ``predict``
         """
         ...
@@ -102,6 +101,7 @@ class Method:
     :param train_needs: what meta-training starts from
     :param train_section: where a preset holds what it changes in meta-training
     :param train_settings: class of meta-training's settings
+    :param shows_goal: whether the policy is shown its goal, so that only domains with ``goals`` can serve
     """
 
     name: str
@@ -117,6 +117,7 @@ class Method:
     train_needs: Needs = "skills"
     train_section: str = "meta_train"
     train_settings: str | type[Settings] = "simpl_sb3.algorithms.settings:MetaTrainingSettings"
+    shows_goal: bool = False
 
     def __post_init__(self) -> None:
         if not self.name or set(self.name) & set(',"\r\n'):

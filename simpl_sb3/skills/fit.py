@@ -1,14 +1,15 @@
-"""Whether skills fit an environment, and the space in which an agent chooses them."""
+"""Whether skills fit an environment, which ones it has, and the space in which an agent chooses them."""
 
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
+from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize, unwrap_vec_wrapper
 
 from simpl_sb3.errors import EnvironmentSpecError, SettingsError, SkillMismatchError
 from simpl_sb3.skills.base import Skills
 
-__all__ = ["check_fit", "skill_action_space"]
+__all__ = ["check_fit", "find_skills", "skill_action_space"]
 
 
 def check_fit(
@@ -87,6 +88,34 @@ def _check_env(skills: Skills, box: spaces.Box, env_id: str | None) -> None:
             f"The skills were extracted from observations in {skills.observation_space}{source}; the environment's "
             f"are in {box}, so it is another environment. Give check_env=False to use the skills all the same."
         )
+
+
+def find_skills(env: VecEnv, algorithm: str) -> Skills:
+    """
+    The skills that an environment's actions are.
+
+    :param algorithm: what errors call whoever asks
+    :raises EnvironmentSpecError: for an environment without skills
+    :raises SettingsError: under a wrapper that changes what the frozen skills see
+    """
+    normalize, stack = unwrap_vec_wrapper(env, VecNormalize), unwrap_vec_wrapper(env, VecFrameStack)
+    if isinstance(normalize, VecNormalize) and normalize.norm_obs:
+        raise SettingsError(
+            "VecNormalize changes the observations that the frozen skill prior reads: "
+            "expected VecNormalize(norm_obs=False), or an environment without it."
+        )
+    if stack is not None:
+        raise SettingsError(
+            "VecFrameStack changes the observations that the frozen skill prior reads: "
+            "expected an environment without it."
+        )
+    try:
+        return env.get_attr("skills")[0]
+    except AttributeError:
+        raise EnvironmentSpecError(
+            f"{algorithm} acts through skills, and this environment has none: wrap it in "
+            "SkillActionWrapper(env, skills), or make many at once with make_skill_vec_env(env_id, skills)."
+        ) from None
 
 
 def skill_action_space(skills: Skills, bound: float | None = None) -> spaces.Box:
