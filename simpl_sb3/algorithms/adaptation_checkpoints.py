@@ -40,11 +40,12 @@ from simpl_sb3.algorithms.adaptation_state import (
 )
 from simpl_sb3.algorithms.arrays import arrays_of, npz_bytes
 from simpl_sb3.algorithms.checkpoint_folder import STATE, RowChunks, number_of, remove_older, states
-from simpl_sb3.algorithms.files import MAX_MEMBER_BYTES, check_finite, member, tensor_bytes, tensors_of
+from simpl_sb3.algorithms.files import MAX_MEMBER_BYTES, check_finite, member, tensor_bytes
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.errors import ModelFileError, SettingsError, SimplError
 from simpl_sb3.experience.collector import FinishedEpisode
 from simpl_sb3.files import write_atomically
+from simpl_sb3.skills.tensor_files import read_tensors
 
 if TYPE_CHECKING:
     from simpl_sb3.algorithms.adaptation import Adaptation
@@ -207,7 +208,7 @@ class AdaptationCheckpoints:
                 )
             names = [f"cohort_{k}.pth" for k in range(len(data["n_updates"]))]
             limit = MAX_MEMBER_BYTES["learner.pth"]
-            tensors = [tensors_of(member(archive, name, limit), str(adaptation.device)) for name in names]
+            tensors = [read_tensors(member(archive, name, limit)) for name in names]
             return checked(adaptation, data, arrays_of(member(archive, "training.npz")), tensors)
 
     def _of_files(self, parts: Parts, adaptation: "Adaptation") -> tuple[Mapping[int, SkillPriorSAC], list[Ended]]:

@@ -368,7 +368,7 @@ class SkillAlgorithm(BaseAlgorithm):
         :raises ModelFileError: for tensors that do not fit
         """
         given = load_path_or_dict
-        state = given if isinstance(given, dict) else files.read_parameters(type(self), given, str(self.device))
+        state = given if isinstance(given, dict) else files.read_parameters(type(self), given)
         if unknown := sorted(set(state) - {"policy", "learner"}):
             raise SettingsError(f"Parameters named {', '.join(unknown)}: expected policy and learner.")
         if exact_match and len(state) < 2:

@@ -8,7 +8,8 @@ Files of the algorithms: SB3's zip layout without its pickles.
     learner.pth   tensors: optimisers and multipliers
     training.*    where asked for, what an exact resume needs besides: see ``training_state``
 
-Everything is checked against what the settings describe before anything is taken over.
+The file is sealed (``simpl_sb3.seals``). Everything is checked against what the settings describe before anything is
+taken over.
 """
 
 import io
@@ -31,9 +32,10 @@ from simpl_sb3.algorithms.training_state import TrainingState
 from simpl_sb3.errors import ModelFileError, SettingsError, SimplError
 from simpl_sb3.experience.buffer import TaskReplayBuffer
 from simpl_sb3.files import write_atomically
+from simpl_sb3.seals import BLANK, check_zip_seal, seal
 from simpl_sb3.settings import unknown_names
 from simpl_sb3.skills.base import Skills
-from simpl_sb3.skills.tensor_files import check_tensors
+from simpl_sb3.skills.tensor_files import check_tensors, read_tensors
 
 if TYPE_CHECKING:
     from simpl_sb3.algorithms.base import SkillAlgorithm
@@ -47,6 +49,8 @@ MAX_MEMBER_BYTES = {
     "training.json": 1 << 28,
     "training.npz": 1 << 32,
 }
+MAX_SMALL, MAX_PACKED = 1 << 28, 20
+"""A member beyond so many bytes may unpack to so many times its size on disk: numbers do not pack well, bombs do."""
 
 
 # ------------------------------------------------------------ writing
@@ -83,10 +87,12 @@ def save(model: "SkillAlgorithm", path: Any, state: TrainingState | None = None)
             archive.writestr("training.npz", npz_bytes(state.arrays))
             for name, rows in state.rows.items():
                 archive.writestr(f"{name}.npz", npz_bytes(rows), zipfile.ZIP_STORED)
+        archive.comment = BLANK.encode()
+    sealed = seal(content.getvalue())
     if hasattr(path, "write"):
-        path.write(content.getvalue())
+        path.write(sealed)
         return
-    write_atomically(with_ending(path, ".zip"), content.getvalue())
+    write_atomically(with_ending(path, ".zip"), sealed)
 
 
 def policy_weights(model: "SkillAlgorithm") -> dict[str, th.Tensor]:
@@ -117,18 +123,13 @@ def _tensors_in(state: Any, name: str) -> Iterator[tuple[str, th.Tensor]]:
 
 
 def tensor_bytes(state: dict[str, Any]) -> bytes:
-    """Tensors and numbers in dicts and lists, as the bytes of a file that :func:`tensors_of` reads."""
+    """Tensors and numbers in dicts and lists, as the bytes of a file that ``tensor_files.read_tensors`` reads."""
     buffer = io.BytesIO()
     th.save(state, buffer)
     return buffer.getvalue()
 
 
 # ------------------------------------------------------------ reading
-
-
-def tensors_of(content: bytes, device: str) -> Any:
-    """What :func:`tensor_bytes` gave; torch refuses a file that would make anything but tensors and plain data."""
-    return th.load(io.BytesIO(content), map_location=device, weights_only=True)
 
 
 def load(
@@ -141,7 +142,7 @@ def load(
     replaced: Mapping[str, Any],
 ) -> Any:
     """See ``SkillAlgorithm.load``."""
-    data, state = _read(path, cls, str(device))
+    data, state = _read(path, cls)
     if print_system_info:
         get_system_info(print_info=True)
     policy_class = policy or _find_class(cls, data.get("policy_class"), path)
@@ -234,9 +235,9 @@ def _frozen(tensors: Mapping[str, th.Tensor]) -> Iterator[tuple[str, th.Tensor]]
             yield name.removeprefix("skills."), tensor
 
 
-def read_parameters(cls: type["SkillAlgorithm"], path: Any, device: str) -> dict[str, Any]:
+def read_parameters(cls: type["SkillAlgorithm"], path: Any) -> dict[str, Any]:
     """The tensors of a saved model: "policy" and "learner"."""
-    return _read(path, cls, device)[1]
+    return _read(path, cls)[1]
 
 
 def take_parameters(model: "SkillAlgorithm", state: Mapping[str, Any], source: str) -> None:
@@ -277,16 +278,17 @@ def _checked_tensors(policy: th.nn.Module, tensors: Any, source: Any) -> dict[st
     return whole
 
 
-def _read(path: Any, cls: type["SkillAlgorithm"], device: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _read(path: Any, cls: type["SkillAlgorithm"]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The JSON data and the tensors of a saved algorithm, an earlier schema's in the form of this one."""
     kind = cls.__name__
     path = existing(path, ".zip", "model file")
     try:
+        _check_seal(path)
         with zipfile.ZipFile(path) as archive:
             data = json.loads(member(archive, "data"))
             given, version = data["class"], data["schema_version"]
             second = "learner.pth" if version == SCHEMA_VERSION else "optimizers.pth"
-            policy, learner = (tensors_of(member(archive, name), device) for name in ("policy.pth", second))
+            policy, learner = (read_tensors(member(archive, name)) for name in ("policy.pth", second))
     except Exception as error:  # noqa: BLE001 - as in load
         reason = str(error).split("Re-running")[0].splitlines()  # torch advises to run what the file holds
         raise ModelFileError(
@@ -316,10 +318,18 @@ def member(archive: zipfile.ZipFile, name: str, at_most: int | None = None) -> b
     :param at_most: bytes; None for what a model file may hold under that name
     :raises ValueError: for a member that unpacks to more than models have
     """
-    size = archive.getinfo(name).file_size
-    if size > (MAX_MEMBER_BYTES[name] if at_most is None else at_most):
+    size, packed = archive.getinfo(name).file_size, archive.getinfo(name).compress_size
+    if size > (at_most or MAX_MEMBER_BYTES[name]) or size > max(MAX_SMALL, MAX_PACKED * packed):
         raise ValueError(f"its member {name} unpacks to {size} bytes")
     return archive.read(name)
+
+
+def _check_seal(path: Any) -> None:
+    if hasattr(path, "read"):
+        check_zip_seal(path)
+        return
+    with Path(path).open("rb") as file:
+        check_zip_seal(file)
 
 
 def _from_first(policy: dict[str, Any], optimizers: dict[str, Any]) -> dict[str, Any]:

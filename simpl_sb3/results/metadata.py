@@ -1,5 +1,6 @@
 """The JSON beside rows: what made them. Read with all its parts checked."""
 
+import io
 import json
 import math
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from simpl_sb3.errors import ResultsError
 from simpl_sb3.results.facts import Measure
 from simpl_sb3.results.reading import read_bytes
 from simpl_sb3.results.row import check_text
+from simpl_sb3.seals import KEY, MARK, check_seal
 
 __all__ = ["KIND", "SCHEMA_VERSION", "read_metadata"]
 
@@ -31,8 +33,8 @@ def read_metadata(path: Path) -> dict[str, Any]:
     :raises ResultsError: for a file that is missing, too large, no JSON, of another kind, or with parts of other types
     """
     try:
-        text = read_bytes(path, "the settings of the CSV beside it", MAX_BYTES).decode()
-        metadata = json.loads(text, parse_constant=_refuse_constant)
+        content = read_bytes(path, "the settings of the CSV beside it", MAX_BYTES)
+        metadata = json.loads(content.decode(), parse_constant=_refuse_constant)
         json.dumps(metadata, ensure_ascii=False).encode()  # lone surrogates could not be written again
     except ResultsError:
         raise
@@ -45,9 +47,14 @@ def read_metadata(path: Path) -> dict[str, Any]:
             f"{path} has schema version {metadata.get('schema_version')}; this library reads {SCHEMA_VERSION}"
         )
     try:
+        given = metadata.pop(KEY, None)
+        if given is not None or MARK.encode() in content:
+            check_seal(io.BytesIO(content), given)
         _check_parts(metadata)
     except ResultsError as error:
         raise ResultsError(f"{path}: {error}") from error
+    except ValueError as error:
+        raise ResultsError(f"{path}: {error} (after a change on purpose: without {KEY!r} in it)") from error
     return metadata
 
 

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from simpl_sb3.errors import ResultsError
+from simpl_sb3.seals import check_zip_seal
 
-__all__ = ["read_arrays", "read_bytes"]
+__all__ = ["read_array", "read_arrays", "read_bytes"]
 
 MAX_TEXT_BYTES = 200_000_000
 MAX_ARCHIVE_BYTES = 500_000_000
@@ -57,13 +58,14 @@ def read_arrays(
     content = io.BytesIO(read_bytes(path, f"an .npz of {what}", MAX_ARCHIVE_BYTES))
     needed = [key for key in kinds if key not in optional]
     try:
+        check_zip_seal(content)
         with zipfile.ZipFile(content) as archive:
             sizes = {info.filename.removesuffix(".npy"): info.file_size for info in archive.infolist()}
             if missing := [key for key in needed if key not in sizes]:
                 raise ResultsError(f"without {', '.join(missing)}")
             if sum(sizes[key] for key in kinds if key in sizes) > MAX_UNPACKED_BYTES:
                 raise ResultsError(f"more than {MAX_UNPACKED_BYTES} bytes")
-            arrays = {key: _read_array(archive, key, sizes[key]) for key in kinds if key in sizes}
+            arrays = {key: read_array(archive, key) for key in kinds if key in sizes}
     except Exception as error:
         reason = str(error) or type(error).__name__
         raise ResultsError(f"{path} holds no {what} ({reason}); expected the keys {', '.join(needed)}") from error
@@ -81,8 +83,13 @@ def read_arrays(
     return arrays
 
 
-def _read_array(archive: zipfile.ZipFile, key: str, size: int) -> npt.NDArray[Any]:
-    """One array; what its header declares is compared with its size before memory is taken."""
+def read_array(archive: zipfile.ZipFile, key: str) -> npt.NDArray[Any]:
+    """
+    One array of an ``.npz``; what its header declares is compared with its size before memory is taken.
+
+    :raises ValueError: for a header that is none, or of more than there is, or of Python's objects
+    """
+    size = archive.getinfo(f"{key}.npy").file_size
     with archive.open(f"{key}.npy") as member:
         version = np.lib.format.read_magic(member)
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -91,7 +98,7 @@ def _read_array(archive: zipfile.ZipFile, key: str, size: int) -> npt.NDArray[An
     for axis in shape:
         declared *= axis
     if dtype.hasobject or min(shape, default=0) < 0 or declared > size:
-        raise ResultsError(f"{key} declares {dtype} of shape {shape} in {size} bytes")
+        raise ValueError(f"{key} declares {dtype} of shape {shape} in {size} bytes")
     with archive.open(f"{key}.npy") as member:
         array: npt.NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
     return array

@@ -26,6 +26,7 @@ from simpl_sb3.results.metadata import KIND, SCHEMA_VERSION, read_metadata
 from simpl_sb3.results.provenance import command_line, git_revision, machine, package_versions, plain
 from simpl_sb3.results.reading import read_bytes
 from simpl_sb3.results.row import COLUMNS, MAX_EPISODE, EpisodeRow, check_method, check_rows, check_text
+from simpl_sb3.seals import BLANK, KEY, seal
 
 __all__ = [
     "COLUMNS",
@@ -141,10 +142,11 @@ def write_results(
         "revision": git_revision(),
         "versions": package_versions(),
         "machine": machine(),
+        KEY: BLANK,
     }
     # the CSV comes last: without it there is no result
     description = json.dumps(metadata, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomically(path.with_suffix(".json"), description.encode())
+    write_atomically(path.with_suffix(".json"), seal(description.encode()))
     write_atomically(path, content)
     return path
 
@@ -189,7 +191,10 @@ def _read_file(path: Path) -> ResultFile:
     if len(rows) != (metadata.get("n_rows") or len(rows)):
         raise ResultsError(f"{path} holds {len(rows)} rows; expected {metadata['n_rows']} as its JSON says")
     if metadata.get("csv_sha256", "") not in ("", None, hashlib.sha256(content).hexdigest()):
-        raise ResultsError(f"{path} is not the CSV that {path.stem}.json describes; expected both from one run")
+        raise ResultsError(
+            f"{path} is not the CSV that {path.stem}.json describes; expected both from one run, as they were written "
+            f"(after a change on purpose: without csv_sha256 and {KEY} in the JSON)"
+        )
     return ResultFile(path, tuple(rows), metadata)
 
 

@@ -39,6 +39,7 @@ from simpl_sb3.files import write_atomically
 from simpl_sb3.results.facts import Walls
 from simpl_sb3.results.reading import read_arrays
 from simpl_sb3.results.trace_kinds import Completions, Trace, Trajectory
+from simpl_sb3.seals import seal_zip
 
 __all__ = [
     "Completions",
@@ -206,7 +207,7 @@ def _write(path: Path, kept: Sequence[Trace], arrays: Mapping[str, npt.NDArray[A
     }
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **whose, **arrays)
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, seal_zip(buffer.getvalue()))
 
 
 # ------------------------------------------------------------ reading

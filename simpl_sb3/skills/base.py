@@ -16,6 +16,7 @@ from torch import nn
 
 from simpl_sb3.errors import ModelFileError, SettingsError
 from simpl_sb3.files import write_atomically
+from simpl_sb3.seals import BLANK, KEY, seal
 from simpl_sb3.skills.folded import FoldedPolicy
 from simpl_sb3.skills.tensor_files import content_hash, read_header, read_safetensors
 
@@ -245,9 +246,9 @@ class Skills(nn.Module, ABC):
             "kind": f"simpl_sb3.{self.kind}",
             "schema_version": str(SCHEMA_VERSION),
             "settings": json.dumps(self.settings, allow_nan=False),
-            "sha256": content_hash(tensors),
+            KEY: BLANK,
         }
-        write_atomically(path, to_safetensors(tensors, metadata))
+        write_atomically(path, seal(to_safetensors(tensors, metadata)))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], device: th.device | str = "cpu") -> Self:

@@ -21,11 +21,12 @@ from simpl_sb3.functional import behaviour_cloning_loss, prior_fit_loss, skill_l
 from simpl_sb3.interrupts import uninterrupted
 from simpl_sb3.logs import hide_later_events
 from simpl_sb3.numerics import checked_device
+from simpl_sb3.seals import check_zip_seal, seal_zip
 from simpl_sb3.settings import checked_number, checked_seed, takes, unknown_names
 from simpl_sb3.skills.cloned import ClonedActions
 from simpl_sb3.skills.model import SkillModel, SkillOutputs
 from simpl_sb3.skills.settings import ClonedActionsSettings, ExtractionSettings, SkillModelSettings
-from simpl_sb3.skills.tensor_files import check_optimizer_state, check_tensors, content_hash
+from simpl_sb3.skills.tensor_files import check_optimizer_state, check_tensors, read_tensors
 from simpl_sb3.threads import largest_layer, small_products
 
 __all__ = ["SkillExtractor", "SkillLosses"]
@@ -300,9 +301,9 @@ class SkillExtractor:
             "noise": self.noise.get_state(),
         }
         content = io.BytesIO()
-        th.save(state | {"sha256": _checkpoint_hash(state)}, content)
+        th.save(state, content)
         path = self.folder / CHECKPOINT_NAME.format(self.n_updates)
-        write_atomically(path, content.getvalue())
+        write_atomically(path, seal_zip(content.getvalue()))
         return path
 
     def restore(self, path: str | Path | None = None) -> int:
@@ -320,23 +321,23 @@ class SkillExtractor:
                 return self.n_updates
             path = found[-1]
         try:
-            state = th.load(path, map_location=self.device, weights_only=True)
+            content = Path(path).read_bytes()
+            check_zip_seal(io.BytesIO(content))
+            state = read_tensors(content)
             given = json.loads(state["settings"])
             if _without_provenance(given) != _without_provenance(self.model.settings):
                 raise ModelFileError(f"it is of another model: {state['settings']}")
-            if state.get("sha256", wanted := _checkpoint_hash(state)) != wanted:
-                raise ModelFileError("its numbers are not those that were saved (SHA-256)")
             check_tensors(state["model"], self.model.state_dict())
             optimizer_state = check_optimizer_state(state["optimizer"], self.optimizer)
             rng = np.random.default_rng()
             rng.bit_generator.state = json.loads(state["rng"])
             noise = th.Generator(self.device)
-            noise.set_state(state["noise"].cpu())
+            noise.set_state(state["noise"])
             n_updates = state["n_updates"]
             if type(n_updates) is not int or n_updates < 0:
                 raise ModelFileError(f"n_updates is {n_updates!r}, expected a whole number of at least 0")
         except Exception as error:  # torch raises many kinds for a broken file
-            reason = error if isinstance(error, ModelFileError) else f"{type(error).__name__} while reading it"
+            reason = error if isinstance(error, ValueError) else f"{type(error).__name__} while reading it"
             raise ModelFileError(f"{path} is no checkpoint of this skill extraction: {reason}") from error
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(optimizer_state)
@@ -371,15 +372,3 @@ def _check_model_fits(model: Extracted, dataset: DemonstrationDataset) -> None:
 
 def _without_provenance(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name not in PROVENANCE}
-
-
-def _checkpoint_hash(state: dict[str, Any]) -> str:
-    """SHA-256 over the weights, the optimiser's moments and the generators' states."""
-    moments = {
-        f"optimizer.{index}.{name}": value
-        for index, values in state["optimizer"]["state"].items()
-        for name, value in values.items()
-    }
-    texts = f"{state['settings']} {state['n_updates']} {state['rng']}".encode()
-    tensors = {"texts": th.frombuffer(bytearray(texts), dtype=th.uint8), "noise": state["noise"]}
-    return content_hash({**state["model"], **moments, **tensors})

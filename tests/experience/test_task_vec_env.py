@@ -27,7 +27,7 @@ def test_every_episode_is_handed_on_whole() -> None:
     first = env.reset()
     rewards, ends = np.zeros(2), []
     for _ in range(7):
-        observations, reward, dones, infos = env.step(np.repeat(RIGHT, 2, axis=0))
+        _, reward, dones, infos = env.step(np.repeat(RIGHT, 2, axis=0))
         rewards += reward
         ends.append(dones)
         if dones.any():

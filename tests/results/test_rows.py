@@ -333,7 +333,7 @@ def test_rows_say_what_they_measure(tmp_path: Path):
 
 def test_files_of_older_versions_are_read(written: Path):
     data = json.loads(written.with_suffix(".json").read_text())
-    for name in ("csv_sha256", "measure", "method_label"):
+    for name in ("csv_sha256", "measure", "method_label", "seal"):
         del data[name]
     written.with_suffix(".json").write_text(json.dumps(data))
     (file,) = read_results(written)
