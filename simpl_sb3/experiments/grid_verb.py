@@ -11,7 +11,8 @@ import tyro
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.experiments.engine import Engine, Outcome
 from simpl_sb3.experiments.flags import Chosen, WithDevice, say
-from simpl_sb3.experiments.grid import Cell, Grid, read_grid
+from simpl_sb3.experiments.grid import Cell, Grid
+from simpl_sb3.experiments.grid_file import read_grid
 from simpl_sb3.experiments.places import Processes
 from simpl_sb3.experiments.run_folder import check_writable
 from simpl_sb3.settings import setting
