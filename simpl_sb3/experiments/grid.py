@@ -272,7 +272,7 @@ class Grid:
                 path,
                 "",
                 method=entry.method,
-                seed=train_seed,
+                seed=train_seed if source else 100 * seed + train_seed,
                 train_tasks=entry.train_tasks,
                 total_timesteps=entry.total_timesteps,
                 minutes=entry.train_minutes,

@@ -52,7 +52,9 @@ The file of a grid, in TOML: read and checked, all of it, before anything runs.
     preset = "fast"
     minutes = { adapt = 1 }
 
-A stage is named by a fingerprint of everything that decides its outcome: methods that have some in common share them.
+In tables of settings the text "None" is None, which TOML has no word for. The seed of a meta-training is its
+``train_seed``, over skills or demonstrations of its own for each of ``seeds``; of a method that starts from nothing it is
+100 x seed + train_seed. A stage is named by a fingerprint of everything that decides its outcome: methods that have some in common share them.
 """
 
 import tomllib
@@ -155,7 +157,7 @@ def _record(record: type[Record], values: Mapping[str, Any], where: str) -> Reco
     known = {declared.name: declared for declared in fields(record)}  # type: ignore[arg-type]
     if unknown := [name for name in values if name not in known]:
         raise SettingsError(f"{where} has no key {', '.join(unknown)}: expected {', '.join(known)}.")
-    taken = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    taken = {name: _plain(value) for name, value in values.items()}
     try:
         made = record(**taken)
     except TypeError as error:
@@ -166,6 +168,13 @@ def _record(record: type[Record], values: Mapping[str, Any], where: str) -> Reco
             wanted = " or ".join(NAMES[kind] for kind in kinds if kind in NAMES)
             raise SettingsError(f"{name} of {where} is {value!r}: expected {wanted}.")
     return made
+
+
+def _plain(value: Any) -> Any:
+    """A value as the records have it: tuples, and None for the text "None" in a table of settings."""
+    if isinstance(value, dict):
+        return {name: None if entry == "None" else entry for name, entry in value.items()}
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _kinds(annotation: Any) -> tuple[type, ...]:
