@@ -14,7 +14,8 @@ from simpl_sb3.domains.kitchen_presets import PRESETS
 from simpl_sb3.domains.record import Converter, Demonstrator, Domain, Traces
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.results.episodes import EpisodeSummary, Whose
-from simpl_sb3.results.facts import Measure, PublishedCurve
+from simpl_sb3.results.facts import Measure
+from simpl_sb3.results.published import published_curves
 from simpl_sb3.results.traces import Completions
 from simpl_sb3.settings import Settings, setting
 
@@ -167,28 +168,8 @@ def trace(whose: Whose, task: SubtaskSequence, episode: EpisodeSummary) -> Compl
     return Completions(*whose, task.subtasks, rewarded, completed)
 
 
-# ------------------------------------------------------------ published numbers
-
-
-_LABELS = {"mtrl": "MTRL", "pearl": "PEARL"}
 _EPISODES = (20, 40, 60, 80, 100, 160, 195)
-
-
-def _curve(training: str | None, method: str, values: str) -> PublishedCurve:
-    numbers = dict(zip(_EPISODES, map(float, values.split()), strict=True))
-    return PublishedCurve(training, "target", method, numbers, label=_LABELS.get(method, ""))
-
-
-PUBLISHED = (
-    _curve("train", "simpl", "1.72 2.20 2.37 2.54 2.57 2.66 2.71"),
-    _curve(None, "spirl", ".95 1.04 .86 1.32 1.91 2.32 2.31"),
-    _curve("train", "mtrl", ".81 1.01 1.16 1.52 2.01 2.29 2.24"),
-    _curve("train", "pearl", ".07 .07 .07 .07 .07 .07 .07"),
-    PublishedCurve("train", "target", "pearl-ft", {}, at_most=0.2, label="PEARL-ft"),
-    PublishedCurve(None, "target", "sac", {}, at_most=0.1, label="SAC"),
-)
-"""Nam, Sun, Pertsch, Hwang, Lim: Skill-based Meta-Reinforcement Learning, ICLR 2022. Read off the figures, ±.03; means
-over ten target tasks x three seeds, of the acting (stochastic) policy."""
+"""Those that the publication's curves are read off at."""
 
 
 DOMAIN = Domain(
@@ -220,7 +201,7 @@ DOMAIN = Domain(
     measure=Measure("return", "subtasks completed (of 4)", 4.0),
     traces=Traces(trace=trace, subtasks=SUBTASKS),
     film_demo=True,
-    published=PUBLISHED,
+    published=published_curves("SimplKitchen-v0"),
     episodes=_EPISODES,
     presets=PRESETS,
 )

@@ -14,7 +14,8 @@ from simpl_sb3.domains.maze_presets import PRESETS
 from simpl_sb3.domains.record import Demonstrator, Domain, Goals, Traces
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.results.episodes import EpisodeSummary, Whose
-from simpl_sb3.results.facts import SUCCESS, PublishedCurve, Walls
+from simpl_sb3.results.facts import SUCCESS, Walls
+from simpl_sb3.results.published import published_curves
 from simpl_sb3.results.traces import Trajectory
 from simpl_sb3.settings import Settings, setting
 
@@ -130,36 +131,6 @@ def trace(whose: Whose, task: GoalTask, episode: EpisodeSummary) -> Trajectory |
     return Trajectory(*whose, episode.success, task.goal, episode.observations[:, :2], task.radius)
 
 
-# ------------------------------------------------------------ published numbers
-
-
-def _curve(training: str | None, task_set: str, method: str, episodes: str, values: str) -> PublishedCurve:
-    numbers = zip(map(int, episodes.split()), map(float, values.split()), strict=True)
-    return PublishedCurve(training, task_set, method, dict(numbers), label=_LABELS.get(method, ""))
-
-
-_LABELS = {"mtrl": "MTRL", "pearl": "PEARL"}
-_ALL = "20 40 60 100 200 300 500"
-
-PUBLISHED = (
-    _curve("train-40", "target", "simpl", _ALL, ".43 .74 .83 .93 .92 .96 1.0"),
-    _curve(None, "target", "spirl", _ALL, ".21 .35 .47 .63 .76 .82 .86"),
-    _curve("train-40", "target", "mtrl", _ALL, ".27 .26 .45 .61 .79 .83 .93"),
-    _curve("train-40", "target", "pearl", _ALL, "0 0 0 0 0 0 0"),
-    PublishedCurve("train-40", "target", "pearl-ft", {500: 0.13}, label="PEARL-ft"),
-    PublishedCurve(None, "target", "sac", {}, at_most=0.17, label="SAC"),
-    _curve("train-20", "target", "simpl", "60 100 200", ".76 .82 .88"),
-    _curve("train-10", "target", "simpl", "60 100 200", ".64 .71 .88"),
-    _curve("train-top", "target-top", "simpl", "20 60 100 200", ".72 .92 .97 .99"),
-    _curve(None, "target-top", "spirl", "20 60 100 200", ".08 .40 .59 .71"),
-    _curve("train-top", "target-top", "mtrl", "20 60 100 200", ".20 .47 .57 .76"),
-    _curve("train-top", "target-bottom", "simpl", "20 60 100 200 500", "0 .13 .42 .78 .95"),
-    _curve(None, "target-bottom", "spirl", "20 60 100 200 500", ".50 .61 .61 .86 .94"),
-)
-"""Nam, Sun, Pertsch, Hwang, Lim: Skill-based Meta-Reinforcement Learning, ICLR 2022. Read off the figures, ±.03; means
-over ten target tasks x three seeds, of the acting (stochastic) policy."""
-
-
 DOMAIN = Domain(
     name="maze",
     env_id="SimplMaze-v0",
@@ -185,7 +156,7 @@ DOMAIN = Domain(
         walls=Walls(PUBLISHED_LAYOUT.rows, (0.5 - BODY_ORIGIN, 0.5 - BODY_ORIGIN)),
     ),
     goals=Goals(goal=goal, achieved=achieved, reached=reached),
-    published=PUBLISHED,
+    published=published_curves("SimplMaze-v0"),
     presets=PRESETS,
 )
 """The record."""

@@ -289,7 +289,11 @@ class Domain:
     def facts(self) -> Facts:
         """What a report has to know where rows do not say it."""
         walls = None if self.traces is None else self.traces.walls
-        return Facts(self.measure, self.published, walls, self.episodes)
+        try:
+            names = {name: tuple(task.name for task in tasks) for name, tasks in self.sets.items()}
+        except SimplError:  # of an environment that cannot be asked
+            names = {}
+        return Facts(self.measure, self.published, walls, self.episodes, names)
 
 
 def names_a_file(text: str) -> bool:

@@ -13,6 +13,7 @@ from simpl_sb3.errors import ResultsError, SettingsError
 from simpl_sb3.experiments import running
 from simpl_sb3.experiments.recorder import Adapted, RowKeeper
 from simpl_sb3.experiments.row_file import RowFile, remove_results
+from simpl_sb3.experiments.run_folder import lineage_of
 from simpl_sb3.experiments.running import Environments, probe_env, used
 from simpl_sb3.experiments.stage import RunOptions, Stage
 from simpl_sb3.methods import Adapter, find_method
@@ -60,6 +61,8 @@ def adapt(stage: Stage, options: RunOptions) -> list[Adapted]:
             list(keeper.rows),
             {**record, "interrupted": True} if interrupted else record,
             training_task_set=_training_set(domain, adapter),
+            training_tasks=adapter.training_tasks or (),
+            lineage=lineage_of(stage.inputs.get("source")),
             measure=domain.measure,
             method_label=method.label,
             variant=settings["variant"],

@@ -1,36 +1,23 @@
 """
-The stages of a grid in processes of their own: what is done is never done again, what waits is started once it can be,
-what fails is tried once more and told, and what was interrupted goes on with the same command.
-
-A process runs one stage, ``python -m simpl_sb3.experiments.engine FOLDER FILE``, with the grid's folder as its working
-folder and one thread for matrix products unless the user has chosen otherwise.
+The stages of a grid, each somewhere (:mod:`simpl_sb3.experiments.places`): what is done is never done again, what waits
+is started once it can be, what fails is tried once more and told, and what was interrupted goes on with the same
+command.
 """
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from simpl_sb3.errors import SimplError
 from simpl_sb3.experiments.grid import Cell
-from simpl_sb3.experiments.row_file import goes_on
-from simpl_sb3.experiments.stage import RunOptions, Stage
-from simpl_sb3.experiments.stages import run_stage
-from simpl_sb3.experiments.stopping import exit_code, kept_text, stop_signals
-from simpl_sb3.files import write_atomically
+from simpl_sb3.experiments.places import Ended, Place, Run, log_of
+from simpl_sb3.experiments.worker import WRONG
 
-__all__ = ["Engine", "Outcome"]
+__all__ = ["Engine", "Outcome", "Running"]
 
-LOGS = "logs"
-TRIES = 2
-WRONG = 2  # exit code of a stage that can never run: trying again would not help
+TRIES, LOST_TRIES = 2, 10
+"""How often a stage is begun that fails, and one whose machine goes down."""
 POLL_SECONDS = 0.2
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass
@@ -48,10 +35,17 @@ class Outcome:
     blocked: list[Cell] = field(default_factory=list)
 
 
-@dataclass
-class _Run:
+@dataclass(frozen=True)
+class Running:
+    """
+    A cell at work.
+
+    :param run: the stage, where it runs
+    :param started: reading of ``time.monotonic``, seconds
+    """
+
     cell: Cell
-    process: "subprocess.Popen[bytes]"
+    run: Run
     started: float
 
 
@@ -61,145 +55,125 @@ class Engine:
 
     :param cells: each after those that it waits for
     :param folder: the grid's
-    :param workers: processes at a time
+    :param place: where stages run
     :param minutes: expected, by kind of stage
-    :param device: torch device
+    :param cores: of one stage, by its kind; 1 by default
     :param say: is told what begins and ends
+    :param watch: is called every now and then while something runs
     """
 
     def __init__(
         self,
         cells: Sequence[Cell],
         folder: Path,
-        workers: int = 1,
+        place: Place,
         minutes: Mapping[str, float] | None = None,
-        device: str = "auto",
+        cores: Mapping[str, int] | None = None,
         say: Callable[[str], None] = print,
+        watch: "Callable[[Engine], None]" = lambda engine: None,
     ) -> None:
-        self.cells, self.folder, self.workers, self.device, self.say = list(cells), folder, workers, device, say
-        self.minutes = dict(minutes or {})
+        self.cells, self.folder, self.place, self.say, self.watch = list(cells), folder, place, say, watch
+        self.minutes, self.cores = dict(minutes or {}), dict(cores or {})
         self.outcome = Outcome([cell for cell in self.cells if cell.is_done(folder)])
+        self.running: list[Running] = []
         self._taken: dict[str, list[float]] = {}  # seconds by kind
-        self._tries: dict[str, int] = {}
-        self._running: list[_Run] = []
+        self._failures: dict[str, int] = {}
+        self._losses: dict[str, int] = {}
 
     @property
     def waiting(self) -> list[Cell]:
         """Cells that have not begun."""
         over = {cell.key for cell in self.outcome.done} | set(self.outcome.failed)
-        over |= {run.cell.key for run in self._running}
+        over |= {running.cell.key for running in self.running}
         return [cell for cell in self.cells if cell.key not in over]
 
+    def core_minutes_left(self) -> float:
+        """What the cells that are not done take, as far as is known of their kinds."""
+        now = time.monotonic()
+        begun = sum(self._left(running, now) * self._cores(running.cell) for running in self.running)
+        return begun + sum((self.expected(cell) or 0.0) * self._cores(cell) for cell in self.waiting)
+
     def minutes_left(self) -> float:
-        """What the cells that are not done take on all workers, as far as is known of their kinds."""
-        left = [*self.waiting, *(run.cell for run in self._running)]
-        return sum(self._expected(cell.stage.kind) or 0.0 for cell in left) / self.workers
+        """The same on all cores at once."""
+        return self.core_minutes_left() / max(1, self.place.cores())
 
     def unknown(self) -> list[str]:
         """Kinds of stages of which nobody knows yet how long they take."""
-        return sorted({cell.stage.kind for cell in self.waiting if self._expected(cell.stage.kind) is None})
+        return sorted({cell.stage.kind for cell in self.waiting if self.expected(cell) is None})
 
-    def _expected(self, kind: str) -> float | None:
-        taken = self._taken.get(kind)
-        return sum(taken) / len(taken) / 60 if taken else self.minutes.get(kind)
+    def expected(self, cell: Cell) -> float | None:
+        """Minutes that a cell takes: as those of its kind took, or as declared; None where nobody knows."""
+        taken = self._taken.get(cell.stage.kind)
+        return sum(taken) / len(taken) / 60 if taken else self.minutes.get(cell.stage.kind)
+
+    def _left(self, running: Running, now: float) -> float:
+        return max(0.0, (self.expected(running.cell) or 0.0) - (now - running.started) / 60)
+
+    def _cores(self, cell: Cell) -> int:
+        return self.cores.get(cell.stage.kind, 1)
 
     def run(self) -> Outcome:
         """
         Work until nothing more can be done.
 
-        :raises KeyboardInterrupt: where someone stopped it, after the processes have kept what they had
+        :raises KeyboardInterrupt: where someone stopped it, after the stages have kept what they had
         """
         try:
             while True:
                 self._start_ready()
-                if not self._running:
+                if not self.running:
                     break
+                self.watch(self)
                 time.sleep(POLL_SECONDS)
-                for run in [run for run in self._running if run.process.poll() is not None]:
-                    self._end(run)
+                for running in list(self.running):
+                    if (ended := running.run.poll()) is not None:
+                        self._end(running, ended)
         except BaseException:
-            self._stop()
+            for running in self.running:
+                running.run.ask_to_stop()
+            for running in self.running:
+                running.run.wait()
             raise
+        finally:
+            self.place.close()
         self.outcome.blocked = self.waiting
         return self.outcome
 
     def _start_ready(self) -> None:
         done = {cell.key for cell in self.outcome.done}
+        free = self.place.cores() - sum(self._cores(running.cell) for running in self.running)
         for cell in self.waiting:
-            if len(self._running) >= self.workers:
+            needed = self._cores(cell)
+            if free < needed and self.running:  # what needs more than there is runs alone
                 return
             if done.issuperset(cell.after):
-                self._start(cell)
+                self._start(cell, needed)
+                free -= needed
 
-    def _start(self, cell: Cell) -> None:
-        for part in (LOGS, Path(cell.stage.output).parent):
-            (self.folder / part).mkdir(parents=True, exist_ok=True)
-        file = self.folder / LOGS / f"{cell.key}.json"
-        write_atomically(file, cell.stage.as_json().encode())
-        threads = {} if any(name in os.environ for name in THREADS) else {"OMP_NUM_THREADS": "1"}
-        with self._log(cell).open("ab") as log:
-            process = subprocess.Popen(
-                self.command(file),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, **threads},
-                start_new_session=True,  # a Ctrl-C reaches this process alone, which asks them once
-            )
-        self._running.append(_Run(cell, process, time.monotonic()))
-        self._tries[cell.key] = self._tries.get(cell.key, 0) + 1
+    def _start(self, cell: Cell, cores: int = 1) -> None:
+        self.running.append(Running(cell, self.place.start(cell, cores), time.monotonic()))
         self._tell("begins", cell)
 
-    def command(self, file: Path) -> list[str]:
-        """The command line of a process that runs the stage of a file."""
-        return [sys.executable, "-m", __name__, os.fspath(self.folder), os.fspath(file), self.device]
-
-    def _log(self, cell: Cell) -> Path:
-        return self.folder / LOGS / f"{cell.key}.log"
-
-    def _end(self, run: _Run) -> None:
-        self._running.remove(run)
-        cell, code = run.cell, run.process.returncode
-        if code == 0 and cell.is_done(self.folder):
-            self._taken.setdefault(cell.stage.kind, []).append(time.monotonic() - run.started)
+    def _end(self, running: Running, ended: Ended) -> None:
+        self.running.remove(running)
+        cell = running.cell
+        counted = self._losses if ended.lost else self._failures
+        counted[cell.key] = counted.get(cell.key, 0) + 1
+        if ended.code == 0 and cell.is_done(self.folder):
+            self._taken.setdefault(cell.stage.kind, []).append(time.monotonic() - running.started)
             self.outcome.done.append(cell)
             self._tell("done", cell)
-        elif code == WRONG or self._tries[cell.key] >= TRIES:
-            lines = self._log(cell).read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            self.outcome.failed[cell.key] = lines[-1] if lines else f"exit code {code}"
-            self._tell("FAILED", cell, f": {self.outcome.failed[cell.key]} ({self._log(cell)})")
+        elif ended.code != WRONG and counted[cell.key] < (LOST_TRIES if ended.lost else TRIES):
+            self._tell("lost with its machine, tries again" if ended.lost else "failed, tries again", cell)
         else:
-            self._tell("failed, tries again", cell)
+            self.outcome.failed[cell.key] = self._reason(cell, ended)
+            self._tell("FAILED", cell, f": {self.outcome.failed[cell.key]} ({log_of(self.folder, cell)})")
 
-    def _stop(self) -> None:
-        """Ask what runs to end, and wait until it has kept what it has."""
-        for run in self._running:
-            with suppress(OSError):
-                run.process.send_signal(signal.SIGTERM)
-        for run in self._running:
-            run.process.wait()
+    def _reason(self, cell: Cell, ended: Ended) -> str:
+        log = log_of(self.folder, cell)
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.is_file() else []
+        return lines[-1] if lines else f"exit code {ended.code}"
 
     def _tell(self, what: str, cell: Cell, more: str = "") -> None:
         eta = "" if more or self.unknown() else f", about {self.minutes_left():.0f} min left"
         self.say(f"{len(self.outcome.done)} of {len(self.cells)}{eta} | {what}: {cell.name}{more}")
-
-
-def work(folder: str, file: str, device: str) -> None:
-    """Run the stage of a file; an error of the library is one line and exit code 2."""
-    text = Path(file).read_text(encoding="utf-8")
-    os.chdir(folder)
-    stage = Stage.from_json(text)
-    begun_elsewhere = stage.kind == "adapt" and Path(stage.output).exists() and not goes_on(stage)
-    try:
-        with stop_signals():
-            run_stage(stage, RunOptions(device=device, overwrite=begun_elsewhere))
-    except SimplError as error:
-        sys.stderr.write(f"{error}\n")
-        raise SystemExit(WRONG) from None
-    except KeyboardInterrupt as stop:
-        sys.stderr.write(f"interrupted; {kept_text(stop)}\n")
-        raise SystemExit(exit_code(stop)) from None
-
-
-if __name__ == "__main__":
-    work(*sys.argv[1:])

@@ -1,54 +1,23 @@
 """
-A grid: methods x seeds x task sets, declared in one TOML file, as stages that share what they have in common.
-
-::
-
-    domain = "maze"
-    preset = "fast"
-    seeds = [0, 1, 2]                       # each: demonstrations and skills of its own
-
-    [[methods]]
-    name = "SiMPL"
-    method = "simpl"
-    train_seeds = [0, 1, 2]                 # meta-trainings over each skill model
-
-    [[methods]]
-    name = "SPiRL"
-    method = "spirl"
-
-    [[tasks]]                               # what every method adapts to
-    tasks = "target"
-    agents_per_task = 3
-    settings = { n_episodes = 105 }
-
-    [minutes]                               # of one stage on one core, for the projection that is printed first
-    meta-train = 9
-
-Further keys: ``trajectories``, ``collect`` and ``extract`` (settings) at the top; ``train_tasks``, ``total_timesteps``,
-``train_minutes``, ``train`` (settings) and ``adapt`` (settings) of a method; ``methods`` (names) and ``env`` (settings)
-of a task set.
+A grid: methods x seeds x task sets, as stages that share what they have in common. ``grid_file`` has the file.
 """
 
 import json
-import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import UnionType
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any
 
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.experiments.run_folder import state_of
-from simpl_sb3.experiments.stage import KINDS, Stage
+from simpl_sb3.experiments.stage import Stage
 from simpl_sb3.experiments.stages import Experiment, adapt_stage, collect_stage, extract_stage, meta_train_stage
-from simpl_sb3.methods import ARTEFACTS, find_method
+from simpl_sb3.methods import ARTEFACTS, Method, find_method
 
-__all__ = ["Cell", "Grid", "GridMethod", "GridTasks", "read_grid"]
+__all__ = ["Budget", "Cell", "Grid", "GridMethod", "GridTasks"]
 
 STAGES = "stages"
 RESULTS = "results"
-Record = TypeVar("Record")
-NAMES = {str: "a text", int: "a whole number", float: "a number", tuple: "a list", Mapping: "a table of settings"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +33,9 @@ class GridMethod:
     :param train_minutes: at which meta-training stops; None for no limit
     :param train: settings of meta-training, where they differ from the preset
     :param adapt: settings of adaptation, where they differ from the preset
+    :param trajectories: demonstrations, where the number differs from the grid's
+    :param collect: settings of the demonstrations, where they differ from the grid's
+    :param extract: settings of the skills, where they differ from the grid's
     """
 
     method: str
@@ -74,6 +46,14 @@ class GridMethod:
     train_minutes: float | None = None
     train: Mapping[str, Any] = field(default_factory=dict)
     adapt: Mapping[str, Any] = field(default_factory=dict)
+    trajectories: int | None = None
+    collect: Mapping[str, Any] = field(default_factory=dict)
+    extract: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def shown_name(self) -> str:
+        """What results call it."""
+        return self.name or self.method
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +73,55 @@ class GridTasks:
     settings: Mapping[str, Any] = field(default_factory=dict)
     env: Mapping[str, Any] = field(default_factory=dict)
     methods: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """
+    A smaller form of a grid, for a first look; what is None stays as it is.
+
+    :param preset: in place of the grid's
+    :param seeds: in place of the grid's
+    :param methods: names of the methods that stay
+    :param train_seeds: of every method
+    :param train_tasks: of every method
+    :param trajectories: demonstrations of every method
+    :param skill_updates: in place of the grid's
+    :param train_minutes: at which every meta-training stops
+    :param tasks: task sets that stay, as the grid names them
+    :param agents_per_task: of every task set
+    :param n_episodes: at most, where the grid says how many
+    :param minutes: in place of the grid's
+    """
+
+    preset: str | None = None
+    seeds: tuple[int, ...] | None = None
+    methods: tuple[str, ...] | None = None
+    train_seeds: tuple[int, ...] | None = None
+    train_tasks: str | None = None
+    trajectories: int | None = None
+    skill_updates: int | None = None
+    train_minutes: float | None = None
+    tasks: tuple[str, ...] | None = None
+    agents_per_task: int | None = None
+    n_episodes: int | None = None
+    minutes: Mapping[str, float] = field(default_factory=dict)
+
+    def of_method(self, entry: GridMethod) -> GridMethod:
+        """A method in this form."""
+        given = {name: getattr(self, name) for name in ("train_seeds", "train_tasks", "train_minutes", "trajectories")}
+        kept = {name: value for name, value in given.items() if value is not None}
+        return replace(entry, **kept, adapt=self._shorter(entry.adapt))
+
+    def of_tasks(self, asked: GridTasks) -> GridTasks:
+        """A task set in this form."""
+        agents = asked.agents_per_task if self.agents_per_task is None else self.agents_per_task
+        return replace(asked, agents_per_task=agents, settings=self._shorter(asked.settings))
+
+    def _shorter(self, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        if self.n_episodes is None or not isinstance(settings.get("n_episodes"), int):
+            return settings
+        return {**settings, "n_episodes": min(settings["n_episodes"], self.n_episodes)}
 
 
 @dataclass(frozen=True)
@@ -138,6 +167,9 @@ class Grid:
     :param methods: what is compared
     :param tasks: what each method adapts to
     :param minutes: by kind of stage, on one core
+    :param cores: that a stage takes, by its kind; 1 by default
+    :param skill_updates: of the extraction of skills; None takes the preset's number
+    :param budgets: smaller forms, by name
     """
 
     domain: str
@@ -149,6 +181,37 @@ class Grid:
     collect: Mapping[str, Any] = field(default_factory=dict)
     extract: Mapping[str, Any] = field(default_factory=dict)
     minutes: Mapping[str, float] = field(default_factory=dict)
+    cores: Mapping[str, int] = field(default_factory=dict)
+    skill_updates: int | None = None
+    budgets: Mapping[str, Budget] = field(default_factory=dict)
+
+    def within(self, name: str) -> "Grid":
+        """
+        The smaller form of a name.
+
+        :raises SettingsError: for a name that there is not
+        """
+        if name not in self.budgets:
+            expected = ", ".join(self.budgets) or "none, as the grid declares no [budgets]"
+            raise SettingsError(f"No budget {name!r}: expected {expected}.")
+        budget = self.budgets[name]
+        kept = [entry for entry in self.methods if budget.methods is None or entry.shown_name in budget.methods]
+        names = {entry.shown_name for entry in kept}
+        asked = [entry for entry in self.tasks if budget.tasks is None or entry.tasks in budget.tasks]
+        asked = [
+            replace(entry, methods=tuple(name for name in entry.methods if name in names))
+            for entry in asked
+            if not entry.methods or names & set(entry.methods)
+        ]
+        given = {part: getattr(budget, part) for part in ("preset", "seeds", "trajectories", "skill_updates")}
+        return replace(
+            self,
+            **{part: value for part, value in given.items() if value is not None},
+            methods=tuple(map(budget.of_method, kept)),
+            tasks=tuple(map(budget.of_tasks, asked)),
+            minutes={**self.minutes, **budget.minutes},
+            budgets={},
+        )
 
     def cells(self) -> list[Cell]:
         """
@@ -164,16 +227,35 @@ class Grid:
     def _cells(self) -> Iterator[Cell]:
         experiment = Experiment.find(self.domain, self.preset)
         for seed in self.seeds:
-            collect = collect_stage(experiment, seed=seed, trajectories=self.trajectories, settings=self.collect)
-            demonstrations = Cell(f"collect s{seed}", _into(collect))
-            extract = extract_stage(
-                experiment, "", seed=seed, datasets=demonstrations.stage.output, settings=self.extract
-            )
-            skills = Cell(f"extract s{seed}", _into(extract), (demonstrations.key,))
-            yield from (demonstrations, skills)
             for entry in self.methods:
+                made = self._made(experiment, entry, seed)
+                yield from self._wanted(entry, made)
                 for train_seed in entry.train_seeds:
-                    yield from self._method(experiment, entry, (demonstrations, skills), seed, train_seed)
+                    yield from self._method(experiment, entry, made, seed, train_seed)
+
+    def _made(self, experiment: Experiment, entry: GridMethod, seed: int) -> tuple[Cell, Cell]:
+        """Demonstrations and skills of a method."""
+        own = entry.shown_name
+        number = self.trajectories if entry.trajectories is None else entry.trajectories
+        collect = collect_stage(experiment, seed=seed, trajectories=number, settings={**self.collect, **entry.collect})
+        same = not entry.collect and entry.trajectories in (None, self.trajectories)
+        demonstrations = Cell(f"collect {'' if same else f'{own} '}s{seed}", _into(collect))
+        extract = extract_stage(
+            experiment,
+            "",
+            seed=seed,
+            datasets=demonstrations.stage.output,
+            total_updates=self.skill_updates,
+            settings={**self.extract, **entry.extract},
+        )
+        named = "" if same and not entry.extract else f"{own} "
+        return demonstrations, Cell(f"extract {named}s{seed}", _into(extract), (demonstrations.key,))
+
+    @staticmethod
+    def _wanted(entry: GridMethod, made: tuple[Cell, Cell]) -> tuple[Cell, ...]:
+        """Of demonstrations and skills, what a method starts from."""
+        needs = _first_needs(find_method(entry.method))
+        return {"skills": made, "demonstrations": made[:1]}.get(needs, ())
 
     def _method(
         self, experiment: Experiment, entry: GridMethod, made: tuple[Cell, Cell], seed: int, train_seed: int
@@ -181,16 +263,16 @@ class Grid:
         """
         :param made: demonstrations and skills
         """
-        method, name = find_method(entry.method), entry.name or entry.method
+        method, name = find_method(entry.method), entry.shown_name
         where = f"s{seed} t{train_seed}"
-        source, path = _start(method.train_needs if method.needs == "meta-model" else method.needs, made)
+        source, path = _start(_first_needs(method), made)
         if method.needs == "meta-model":
             stage = meta_train_stage(
                 experiment,
                 path,
                 "",
                 method=entry.method,
-                seed=train_seed,
+                seed=train_seed if source else 100 * seed + train_seed,
                 train_tasks=entry.train_tasks,
                 total_timesteps=entry.total_timesteps,
                 minutes=entry.train_minutes,
@@ -218,6 +300,11 @@ class Grid:
             output = f"{RESULTS}/{words[:80]}-{stage.key[:6]}.csv"
             cell = Cell(f"adapt {name} to {asked.tasks} {where}", replace(stage, output=output), _keys(source))
             yield cell
+
+
+def _first_needs(method: Method) -> str:
+    """What the first stage of a method starts from."""
+    return method.train_needs if method.needs == "meta-model" else method.needs
 
 
 def _start(needs: str, made: tuple[Cell, Cell]) -> tuple[Cell | None, str | None]:
@@ -248,86 +335,3 @@ def _is_whole(results: Path) -> bool:
 def _into(stage: Stage) -> Stage:
     """The same stage with an output that is named by what it does."""
     return replace(stage, output=f"{STAGES}/{stage.kind}-{stage.key}")
-
-
-# ------------------------------------------------------------ the file
-
-
-def read_grid(path: Path) -> Grid:
-    """
-    Read and check a grid file, all of it, before anything runs.
-
-    :raises SettingsError: for a file that is none, a key, method, preset, task set or setting that there is not
-    """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be read ({error.strerror}): expected a grid file.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is no TOML file: {error}.") from error
-    try:
-        files = [(data, "domain"), (data, "preset"), *((entry, "tasks") for entry in _list(data, "tasks"))]
-        for entry, name in files:
-            if isinstance(text := entry.get(name), str) and (path.parent / text).is_file():
-                entry[name] = str((path.parent / text).resolve())
-        parts = {
-            "methods": [_record(GridMethod, entry, "[[methods]]") for entry in _list(data, "methods")],
-            "tasks": [_record(GridTasks, entry, "[[tasks]]") for entry in _list(data, "tasks")],
-        }
-        grid = _record(Grid, {**data, **parts}, "a grid")
-        _check(grid)
-        grid.cells()
-    except SettingsError as error:
-        raise SettingsError(f"{path}: {error}") from error
-    return grid
-
-
-def _list(data: Mapping[str, Any], name: str) -> list[Any]:
-    found = data.get(name)
-    if not isinstance(found, list) or not found or not all(isinstance(entry, dict) for entry in found):
-        raise SettingsError(f"expected at least one [[{name}]].")
-    return found
-
-
-def _record(record: type[Record], values: Mapping[str, Any], where: str) -> Record:
-    """
-    :raises SettingsError: for keys that it does not have, or values of another kind
-    """
-    known = {declared.name: declared for declared in fields(record)}  # type: ignore[arg-type]
-    if unknown := [name for name in values if name not in known]:
-        raise SettingsError(f"{where} has no key {', '.join(unknown)}: expected {', '.join(known)}.")
-    taken = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    try:
-        made = record(**taken)
-    except TypeError as error:
-        raise SettingsError(f"{where}: {error}.") from None
-    for name, declared in known.items():
-        value, kinds = getattr(made, name), _kinds(declared.type)
-        if not isinstance(value, kinds) or isinstance(value, bool):
-            wanted = " or ".join(NAMES[kind] for kind in kinds if kind in NAMES)
-            raise SettingsError(f"{name} of {where} is {value!r}: expected {wanted}.")
-    return made
-
-
-def _kinds(annotation: Any) -> tuple[type, ...]:
-    parts = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
-    kinds = [get_origin(part) or part for part in parts]
-    return (*kinds, int) if float in kinds else tuple(kinds)
-
-
-def _check(grid: Grid) -> None:
-    """
-    :raises SettingsError: for names that occur twice or not at all, and seeds that are none
-    """
-    names = [entry.name or entry.method for entry in grid.methods]
-    if double := sorted({name for name in names if names.count(name) > 1}):
-        raise SettingsError(f"two [[methods]] are called {', '.join(double)}: give each a name.")
-    for asked in grid.tasks:
-        if unknown := [name for name in asked.methods if name not in names]:
-            raise SettingsError(f"[[tasks]] {asked.tasks} names {', '.join(unknown)}: expected {', '.join(names)}.")
-    for name, seeds in (("seeds", grid.seeds), *(("train_seeds", entry.train_seeds) for entry in grid.methods)):
-        whole = all(isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 100 for seed in seeds)
-        if not seeds or not whole or len(set(seeds)) < len(seeds):
-            raise SettingsError(f"{name} is {list(seeds)}: expected different whole numbers from 0 to 99.")
-    if unknown := [kind for kind in grid.minutes if kind not in KINDS]:
-        raise SettingsError(f"[minutes] names {', '.join(unknown)}: expected {', '.join(KINDS)}.")

@@ -11,7 +11,9 @@ import tyro
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.experiments.engine import Engine, Outcome
 from simpl_sb3.experiments.flags import Chosen, WithDevice, say
-from simpl_sb3.experiments.grid import Cell, Grid, read_grid
+from simpl_sb3.experiments.grid import Cell, Grid
+from simpl_sb3.experiments.grid_file import read_grid
+from simpl_sb3.experiments.places import Processes
 from simpl_sb3.experiments.run_folder import check_writable
 from simpl_sb3.settings import setting
 
@@ -39,7 +41,7 @@ class GridVerb(WithDevice):
     def run(self, chosen: Chosen, given: Mapping[str, Any]) -> None:
         grid = read_grid(self.file)
         cells, folder = grid.cells(), self.output.resolve()
-        engine = Engine(cells, folder, self.workers, grid.minutes, self.device, say)
+        engine = Engine(cells, folder, Processes(folder, self.workers, self.device), grid.minutes, say=say)
         say(plan(cells, engine))
         if self.dry_run:
             for cell in cells:
@@ -58,10 +60,11 @@ def plan(cells: Sequence[Cell], engine: Engine) -> str:
     kinds = Counter(cell.stage.kind for cell in cells)
     counted = ", ".join(f"{number} x {kind}" for kind, number in kinds.items())
     text = f"{len(cells)} stages ({counted}), {len(engine.outcome.done)} of them done."
-    left, unknown = engine.minutes_left(), engine.unknown()
+    left, unknown = engine.core_minutes_left(), engine.unknown()
     if left > 0.0:
         text += (
-            f" Projected: {left * engine.workers / 60:.1f} core-hours, {left:.0f} min with {engine.workers} at a time"
+            f" Projected: {left / 60:.1f} core-hours, {engine.minutes_left():.0f} min on {engine.place.cores()} "
+            f"core{'s' * (engine.place.cores() > 1)}"
         )
         text += f", and {', '.join(unknown)}, of which [minutes] says nothing." if unknown else "."
     return text

@@ -27,6 +27,7 @@ __all__ = [
     "RunFolder",
     "RunState",
     "check_writable",
+    "lineage_of",
     "new_results",
     "run_record",
     "stage_note",
@@ -82,6 +83,25 @@ def write_stage_note(folder: Path, stage: Stage, **more: Any) -> None:
     note = {"schema_version": 1, "state": "unfinished", "process": os.getpid(), "key": stage.key, **more}
     note["stage"] = stage.as_dict()
     write_atomically(folder / "stage.json", json.dumps(plain(note), indent=1).encode())
+
+
+def lineage_of(artefact: str | Path | None) -> list[dict[str, Any]]:
+    """
+    What an artefact comes from, the oldest first: of each run its stage, key, seed, seconds and env steps, from the
+    ``run.json`` beside it; nothing where there is none.
+
+    :param artefact: such as a file of skills or a meta-trained model
+    """
+    if artefact is None:
+        return []
+    try:
+        run = json.loads((Path(artefact).parent / "run.json").read_text(encoding="utf-8"))
+        own = {"stage": run["stage"], "key": run["key"], "seed": run["settings"].get("seed")}
+        own |= {"wall_time_s": run.get("wall_time_s"), "env_steps": run["metrics"].get("env_steps")}
+        before = run.get("lineage") or lineage_of(run.get("inputs", {}).get("source"))
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return []
+    return [*before, own]
 
 
 @contextmanager
@@ -214,6 +234,7 @@ def run_record(
         "command": command_line(),
         "settings": plain(dict(used)),
         "inputs": plain(stage.as_dict()["inputs"]),
+        "lineage": lineage_of(stage.inputs.get("source")),
         "metrics": plain(dict(metrics)),
         "wall_time_s": round(seconds, 1),
         "git": dict(git_revision()),

@@ -49,6 +49,7 @@ class Line:
     :param published: the published line beside it, if any
     :param episodes: one number per agent and episode
     :param files: the CSVs that its rows stand in
+    :param seen: names of the target tasks that meta-training trained on
     """
 
     method: str
@@ -58,7 +59,8 @@ class Line:
     label: str
     published: PublishedCurve | None
     episodes: AgentEpisodes
-    files: tuple[Path, ...] = ()
+    files: tuple[ResultFile, ...] = ()
+    seen: tuple[str, ...] = ()
 
     def values_at(self, column: Column) -> npt.NDArray[np.float64] | None:
         """Each agent's value, (agents,); None where an agent lacks its ten episodes."""
@@ -155,7 +157,10 @@ def group_results(files: Sequence[ResultFile], facts: Mapping[str, Facts] | None
         labels = {
             row.method: label for file in used if (label := file.metadata.get("method_label")) for row in file.rows
         }
-        groups.append(_group(env, task_set, lines_of_group, known, labels))
+        parts_of_group = {
+            kind: [(by_path[path], rows) for path, rows in by_file.items()] for kind, by_file in lines_of_group.items()
+        }
+        groups.append(_group(env, task_set, parts_of_group, known, labels))
     return groups
 
 
@@ -177,11 +182,11 @@ def _check_settings(files: Sequence[ResultFile]) -> None:
 def _group(
     env: str,
     task_set: str,
-    parts: Mapping[Kind, Mapping[Path, Sequence[EpisodeRow]]],
+    parts: Mapping[Kind, Sequence[tuple[ResultFile, Sequence[EpisodeRow]]]],
     facts: Facts,
     labels: Mapping[str, str],
 ) -> Group:
-    on_these = [curve for curve in facts.published if curve.task_set == task_set]
+    on_these = [curve for curve in facts.published if curve.task_set == task_set and curve.axis == "episode"]
     curves = {(curve.method, curve.training_task_set): curve for curve in on_these}
     lines = [
         Line(
@@ -191,8 +196,9 @@ def _group(
             variant=variant,
             label=label_of(method, labels),
             published=curves.get((method, training)),
-            episodes=agent_episodes(itertools.chain(*by_file.values()), facts.measure.column),
-            files=tuple(by_file),
+            episodes=_episodes(by_file, facts.measure.column),
+            files=tuple(file for file, _ in by_file),
+            seen=_seen(by_file, facts),
         )
         for (method, preset, training, variant), by_file in parts.items()
     ]
@@ -210,6 +216,40 @@ def _group(
     ]
     named = tuple(replace(line, label=_label(line, lines)) for line in lines)
     return Group(env, task_set, facts.measure, named, tuple(others), facts.episodes)
+
+
+def _episodes(parts: Sequence[tuple[ResultFile, Sequence[EpisodeRow]]], column: str) -> AgentEpisodes:
+    """The numbers of a line's agents, and where each comes from."""
+    episodes = agent_episodes(itertools.chain(*(rows for _, rows in parts)), column)
+    origins = {(row.task, row.seed): _origin(file, row) for file, rows in parts for row in rows}
+    found = [origins[agent] for agent in zip(episodes.tasks, episodes.seeds, strict=True)]
+    return replace(episodes, skills=tuple(skills for skills, _ in found), trainings=tuple(name for _, name in found))
+
+
+def _origin(file: ResultFile, row: EpisodeRow) -> tuple[str, str]:
+    """
+    Names of the skill model and of the meta-training that an agent comes from: by the lineage that the rows' JSON
+    holds; in a grid's rows without one by the seed, which counts them (``10_000 * skills + 100 * training + agent``);
+    else each file is a meta-training of its own, over the same skills.
+    """
+    keys = {run["stage"]: str(run["key"]) for run in file.metadata.get("lineage") or ()}
+    if keys:
+        return keys.get("extract", ""), keys.get("meta-train", "")
+    trained = has_meta_training(row.method)
+    if str((file.metadata.get("settings") or {}).get("source")).startswith("stages/"):
+        return f"s{row.seed // 10_000}", f"s{row.seed // 10_000} t{row.seed // 100 % 100}" if trained else ""
+    return "", file.path.stem if trained else ""
+
+
+def _seen(parts: Sequence[tuple[ResultFile, Sequence[EpisodeRow]]], facts: Facts) -> tuple[str, ...]:
+    """Target tasks that are training tasks as well, as far as the rows or the facts name these."""
+    seen: dict[str, None] = {}
+    for file, rows in parts:
+        text = str(file.metadata.get("training_task_set") or "")
+        listed = file.metadata.get("training_tasks") or facts.task_sets.get(text) or text.split(", ")
+        trained = set(listed) if has_meta_training(rows[0].method) else set()
+        seen |= {row.task: None for row in rows if row.task in trained}
+    return tuple(seen)
 
 
 def _comparable(curves: Sequence[PublishedCurve], trainings: set[str | None]) -> list[PublishedCurve]:

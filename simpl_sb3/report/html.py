@@ -7,10 +7,14 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from simpl_sb3.report.costs import duration
+from simpl_sb3.report.curves import Training, conditioning_chart, curve_chart, training_charts
 from simpl_sb3.report.film import Film
 from simpl_sb3.report.groups import Group
 from simpl_sb3.report.pictures import Picture
+from simpl_sb3.report.statistics import html_statistics, profile_chart
 from simpl_sb3.report.tables import headlines, html_seeds, html_table
+from simpl_sb3.results.facts import Facts
 from simpl_sb3.results.rows import ResultFile
 
 __all__ = ["html_page", "listed_files"]
@@ -19,31 +23,7 @@ FILES = "simpl-sb3-files"
 """Name of the page's meta element that lists the report's files."""
 MAX_VIDEO_BYTES = 3_000_000
 """A larger video stays out of the page, which shows its stills."""
-STYLE = """
-:root { color-scheme: light dark; --ink: #1c1c1c; --faint: #666; --line: #ddd; --page: #fff; --band: #f4f6f8; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e8e8e8; --faint: #a5a5a5; --line: #3a3a3a; --page: #15171a; --band: #1e2226; }
-}
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 60rem; padding: 1rem; background: var(--page); color: var(--ink);
-  font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
-h1 { font-size: 1.6rem; margin: .5rem 0; } h2 { font-size: 1.25rem; margin: 2rem 0 .5rem; }
-h3 { font-size: 1rem; margin: 1.5rem 0 .5rem; }
-.lead { font-size: 1.05rem; } .note, figcaption { color: var(--faint); font-size: .875rem; margin: .4rem 0; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .35rem .55rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th:first-child { text-align: left; position: sticky; left: 0; background: var(--page); }
-td small, th small { display: block; color: var(--faint); font-size: .72rem; font-weight: normal; }
-thead th, thead th:first-child { background: var(--band); }
-tr.paper th, tr.paper td { color: var(--faint); font-weight: normal; font-style: italic; }
-figure { margin: 1rem 0; } img, video { display: block; width: 100%; max-width: 44rem; height: auto; border-radius: 6px;
-  background: #fff; }
-pre { background: var(--band); padding: .7rem; border-radius: 6px; font-size: .8rem; margin: .3rem 0;
-  white-space: pre-wrap; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; font-size: .9rem; margin: .5rem 0; }
-dt { color: var(--faint); } dd { margin: 0; } summary { cursor: pointer; padding: .3rem 0; }
-"""
+STYLE, SCRIPT = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
 
 
 def html_page(
@@ -52,6 +32,9 @@ def html_page(
     others: Sequence[Picture],
     films: Sequence[Film],
     names: Sequence[str] = (),
+    *,
+    trainings: Sequence[Training] = (),
+    facts: Mapping[str, Facts] | None = None,
 ) -> str:
     """
     The page, with everything inside it.
@@ -61,27 +44,37 @@ def html_page(
     :param others: further pictures
     :param films: shown first
     :param names: of all files of the report, which a later report may replace
+    :param trainings: logs of meta-trainings
+    :param facts: by environment id, with what was published
     """
+    known = facts or {}
     sections = [f"<section><h2>An adapted agent</h2>{_moving(film)}</section>" for film in films]
-    for group, pictures in groups:
-        figures = "".join(_figure(picture) for picture in pictures)
+    links = []
+    for place, (group, pictures) in enumerate(groups, start=1):
+        links.append(f'<a href="#part-{place}">{escape(group.title)}</a>')
+        figures = "".join(_figure(picture) for picture in pictures if not picture.name.startswith("curves-"))
+        charts = curve_chart(group) + conditioning_chart(group, known)
         lead = "<br>".join(escape(sentence) for sentence in headlines(group))
         seeds = f"<details><summary>Mean of each seed</summary>{html_seeds(group)}</details>"
         sections.append(
-            f"<section><h2>{escape(group.title)}: {escape(group.measure.label)}</h2>"
-            f"<p class=lead>{lead}</p>{html_table(group)}{seeds}{figures}</section>"
+            f"<section id=part-{place}><h2>{escape(group.title)}: {escape(group.measure.label)}</h2>"
+            f"<p class=lead>{lead}</p>{charts}{html_table(group)}{seeds}{html_statistics(group)}{profile_chart(group)}"
+            f"{figures}</section>"
         )
+    if charts_of_training := training_charts(trainings, [group for group, _ in groups], known):
+        sections.append(f"<section><h2>Meta-training</h2>{''.join(charts_of_training)}</section>")
     if others:
         sections.append(f"<section><h2>Pictures</h2>{''.join(_figure(picture) for picture in others)}</section>")
-    made = "".join(_provenance(file) for file in files)
+    made = _versions(files) + "".join(_provenance(file) for file in files)
     sections.append(f"<section><h2>How these numbers were made</h2>{made}</section>")
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta name="{FILES}" content="{escape(" ".join(names))}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><title>simpl-sb3: results</title>'
         f"<style>{STYLE}</style></head>\n<body><h1>simpl-sb3: results</h1>\n"
+        + (f"<nav>{''.join(links)}</nav>\n" if len(links) > 1 else "")
         + "\n".join(sections)
-        + "\n</body></html>\n"
+        + f"\n<script>{SCRIPT}</script></body></html>\n"
     )
 
 
@@ -126,7 +119,7 @@ def _provenance(file: ResultFile) -> str:
         "seeds": ", ".join(map(str, data.get("seeds") or ())),
         "preset": ", ".join(data.get("presets") or ()),
         "variant": data.get("variant"),
-        "wall time": ", ".join(f"{stage} {_duration(s)}" for stage, s in (data.get("wall_time_s") or {}).items()),
+        "wall time": ", ".join(f"{stage} {duration(s)}" for stage, s in (data.get("wall_time_s") or {}).items()),
         "machine": ", ".join(
             text
             for text in (
@@ -145,14 +138,26 @@ def _provenance(file: ResultFile) -> str:
     settings = "\n".join(_flat(data.get("settings") or {}))
     details = f"<details><summary>All settings</summary><pre>{escape(settings)}</pre></details>" if settings else ""
     command = escape(str(data.get("command", "")))
-    return f"<h3>{escape(file.path.name)}</h3><pre>{command}</pre><dl>{listed}</dl>{details}"
+    return (
+        f"<details class=file><summary>{escape(file.path.name)}</summary><pre>{command}</pre><dl>{listed}</dl>{details}"
+        "</details>"
+    )
 
 
-def _duration(seconds: float) -> str:
-    """``48 s``, ``19.5 min``, ``2.1 h``."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+def _versions(files: Sequence[ResultFile]) -> str:
+    """A sentence where rows were made by different versions of the library."""
+    found: dict[str, list[str]] = {}
+    for file in files:
+        data = file.metadata
+        commit, number = (data.get("revision") or {}).get("commit"), (data.get("versions") or {}).get("simpl-sb3")
+        if name := " ".join(str(part)[:12] for part in (number, commit) if part):
+            found.setdefault(name, []).append(file.path.name)
+    if len(found) < 2:
+        return ""
+    listed = "; ".join(
+        f"{version}: {', '.join(names[:4])}{', ...' * (len(names) > 4)}" for version, names in found.items()
+    )
+    return f"<p class=note>These rows were made by {len(found)} revisions of simpl-sb3. {escape(listed)}.</p>"
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from simpl_sb3.errors import SettingsError
+from simpl_sb3.report.curves import read_training
 from simpl_sb3.report.figures import styled
 from simpl_sb3.report.film import Film, read_film
 from simpl_sb3.report.groups import group_results, read_all
@@ -20,6 +21,7 @@ from simpl_sb3.report.pictures import (
     progress_pictures,
     trajectory_pictures,
 )
+from simpl_sb3.report.statistics import statistics_as_csv, statistics_as_markdown
 from simpl_sb3.report.tables import tables_as_text
 from simpl_sb3.results.facts import Facts
 from simpl_sb3.results.traces import holds_completions, read_completions
@@ -38,8 +40,8 @@ def make_report(
     overwrite: bool = False,
 ) -> Path:
     """
-    Write a folder with ``index.html`` (self-contained: images inside, no network), ``table.md``, ``table.txt`` and
-    ``figures``. What has nothing to show is left out.
+    Write a folder with ``index.html`` (self-contained: images and charts inside, no network), ``table.md``,
+    ``table.txt``, ``statistics.md``, ``values.csv`` and ``figures``. What has nothing to show is left out.
 
     :param results: CSV files of rows, or folders of them
     :param output: folder to make
@@ -83,10 +85,15 @@ def make_report(
     content = {
         "table.md": tables_as_text(groups, "markdown").encode(),
         "table.txt": tables_as_text(groups, "text").encode(),
+        "statistics.md": statistics_as_markdown(groups).encode(),
+        "values.csv": statistics_as_csv(groups).encode(),
     }
     content |= _figures(pictures, shown)
     names = ["index.html", *content]
-    page = html_page(files, list(zip(groups, by_group, strict=True)), others, shown, names)
+    read = [read_training(log, measures[0].column if len(set(measures)) == 1 else "success") for log in logs]
+    trainings = [training for training in read if training is not None]
+    parts = list(zip(groups, by_group, strict=True))
+    page = html_page(files, parts, others, shown, names, trainings=trainings, facts=known)
     _write({**content, "index.html": page.encode()}, output)
     return output / "index.html"
 

@@ -84,7 +84,7 @@ def order_pictures(
     pictures = []
     for line in group.lines:
         found = [
-            completions[path] for file in line.files if (path := file.with_suffix(".npz").resolve()) in completions
+            completions[path] for file in line.files if (path := file.path.with_suffix(".npz").resolve()) in completions
         ]
         tasks = set(line.episodes.tasks)
         own = [kept for entries, _ in found for kept in entries if kept.method == line.method and kept.task in tasks]

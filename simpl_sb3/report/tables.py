@@ -16,6 +16,8 @@ from simpl_sb3.results.facts import Facts, PublishedCurve
 
 __all__ = ["headlines", "html_seeds", "html_table", "last_line", "results_table", "tables_as_text"]
 
+MAX_NAMED = 10
+"""Tasks that a note names."""
 STYLES = ("markdown", "text")
 DEFINITION = (
     "At episode N: the mean of episodes N−4 to N+5, at 20 of 21 to 30, by the acting (stochastic) policy. "
@@ -98,6 +100,17 @@ def headlines(group: Group) -> list[str]:
     return sentences
 
 
+def overlaps(group: Group) -> list[str]:
+    """A sentence per line that was trained on some of its target tasks."""
+    sentences = []
+    for line in group.lines:
+        if line.seen:
+            text = f"{len(line.seen)} of {len(set(line.episodes.tasks))} target tasks are training tasks as well"
+            names = ", ".join((*line.seen[:MAX_NAMED], *["..."] * (len(line.seen) > MAX_NAMED)))
+            sentences.append(f"Not unseen: of {line.label}, {text} ({names}).")
+    return sentences
+
+
 def last_line(group: Group) -> list[str]:
     """Of a short run, a sentence per line on its last five episodes; of others none."""
     if not any(isinstance(column, Last) for column in group.columns()):
@@ -177,6 +190,7 @@ def _notes(group: Group) -> list[str]:
     notes = [DEFINITION]
     if any(isinstance(column, Last) for column in group.columns()):
         notes.append(LAST)
+    notes += overlaps(group)
     cells = [cell for row in _rows(group) for cell in row.cells]
     if any(cell.reached for cell in cells):
         notes.append(BOLD)

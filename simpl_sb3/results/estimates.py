@@ -61,11 +61,31 @@ class AgentEpisodes:
     :param tasks: each agent's task, (agents,)
     :param seeds: each agent's seed, (agents,)
     :param values: column k is episode k+1, NaN where an agent has none, (agents, episodes)
+    :param skills: name of the data and skill model that each comes from, (agents,); one for all where nothing is known
+    :param trainings: name of the meta-training that each comes from, (agents,); each seed's own where nothing is known
     """
 
     tasks: tuple[str, ...]
     seeds: tuple[int, ...]
     values: npt.NDArray[np.float64]
+    skills: tuple[str, ...] = ()
+    trainings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.skills:
+            object.__setattr__(self, "skills", ("",) * len(self.tasks))
+        if not self.trainings:
+            object.__setattr__(self, "trainings", tuple(map(str, self.seeds)))
+
+    def only(self, agents: Sequence[int]) -> "AgentEpisodes":
+        """
+        :param agents: which of them, by index
+        """
+        tasks, skills, trainings = (
+            tuple(names[k] for k in agents) for names in (self.tasks, self.skills, self.trainings)
+        )
+        seeds = tuple(self.seeds[k] for k in agents)
+        return AgentEpisodes(tasks, seeds, self.values[list(agents)], skills, trainings)
 
     def at(self, episode: int) -> npt.NDArray[np.float64]:
         """

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -69,6 +69,8 @@ class PublishedCurve:
     :param task_set: tasks evaluated on
     :param method: as in the rows
     :param values: episode -> value, in the environment's measure
+    :param axis: which episodes these are: on the target task, of meta-training (with values on the training tasks), or
+        those that a policy is conditioned on, without any update
     :param at_most: a bound for all episodes, where only that is known
     :param label: the method's name in figures, where the library does not know the method
     :param agents: how many agents the values are means over, as text
@@ -81,6 +83,7 @@ class PublishedCurve:
     at_most: float | None = None
     label: str = ""
     agents: str = "10 × 3"
+    axis: Literal["episode", "meta-training", "conditioning"] = "episode"
 
 
 @dataclass(frozen=True)
@@ -122,9 +125,11 @@ class Facts:
     :param published: curves to compare with
     :param walls: for paths that were written without any
     :param episodes: the episodes N whose values tables show, as far as there are so many
+    :param task_sets: names of the tasks of each set, for rows that do not name the tasks they were trained on
     """
 
     measure: Measure = SUCCESS
     published: tuple[PublishedCurve, ...] = ()
     walls: Walls | None = None
     episodes: tuple[int, ...] = DEFAULT_EPISODES
+    task_sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -24,7 +24,7 @@ MAX_BYTES = 50_000_000
 MAX_DEPTH = 50
 OBJECTS = ("settings", "wall_time_s", "machine", "revision", "versions")
 TEXTS = ("training_task_set", "method_label", "command", "written_at", "csv_sha256")
-LISTS = ("evaluation_task_sets", "methods", "presets", "envs", "tasks", "seeds")
+LISTS = ("training_tasks", "evaluation_task_sets", "methods", "presets", "envs", "tasks", "seeds")
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
@@ -80,9 +80,24 @@ def _check_parts(metadata: Mapping[str, Any]) -> None:
         entries = metadata.get(key) or []
         if not isinstance(entries, list) or not all(isinstance(entry, str | int) for entry in entries):
             raise ResultsError(f"{key} is {entries!r:.300}; expected a list of names or numbers")
+    _check_lineage(metadata.get("lineage") or [])
     _check_numbers(metadata)
     if metadata.get("measure") is not None:
         Measure.of(metadata["measure"])
+
+
+def _check_lineage(lineage: Any) -> None:
+    """
+    :raises ResultsError: for anything but runs with a stage and a key, and numbers where they have any
+    """
+    whole = isinstance(lineage, list) and all(isinstance(run, dict) for run in lineage)
+    if not whole or not all(isinstance(run.get(name), str) for run in lineage for name in ("stage", "key")):
+        raise ResultsError(f"lineage is {lineage!r:.300}; expected a list of runs, each with stage and key")
+    for run in lineage:
+        for name in ("seed", "wall_time_s", "env_steps"):
+            value = run.get(name)
+            if value is not None and (not isinstance(value, int | float) or isinstance(value, bool)):
+                raise ResultsError(f"{name} of a run of the lineage is {value!r:.300}; expected a number")
 
 
 def _check_numbers(metadata: Mapping[str, Any]) -> None:

@@ -77,6 +77,8 @@ def write_results(
     settings: Mapping[str, Any],
     *,
     training_task_set: str | None = None,
+    training_tasks: Sequence[str] = (),
+    lineage: Sequence[Mapping[str, Any]] = (),
     variant: str = "",
     measure: Measure | None = None,
     method_label: str | None = None,
@@ -93,6 +95,8 @@ def write_results(
     :param rows: of one or several agents; no episode twice
     :param settings: everything that was set, seeds included
     :param training_task_set: name of the tasks of the meta-training; None without one
+    :param training_tasks: their names one by one
+    :param lineage: the runs that the agents come from, the oldest first: stage, key, seed, wall_time_s, env_steps
     :param variant: what is special about this run, in a word or two
     :param measure: what figures and tables show of these rows; None leaves it to the reader
     :param method_label: the method's name in figures, where the library does not know the method
@@ -126,6 +130,8 @@ def write_results(
         "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command_line(command),
         "training_task_set": training_task_set,
+        "training_tasks": list(training_tasks),
+        "lineage": plain(list(lineage), "lineage"),
         "evaluation_task_sets": sorted({row.task_set for row in rows}),
         "variant": variant,
         "methods": sorted({row.method for row in rows}),

@@ -6,12 +6,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from simpl_sb3.experiments.cli import main
 from simpl_sb3.experiments.engine import Engine
 from simpl_sb3.experiments.grid import Cell
+from simpl_sb3.experiments.places import Ended, Processes, Run
 from simpl_sb3.experiments.stage import Stage
 from simpl_sb3.results.rows import read_results
 
@@ -30,13 +32,17 @@ def cell(number: int, *after: Cell, does: str = "") -> Cell:
     return Numbered(f"number {number}", stage, tuple(one.key for one in after))
 
 
-class Quick(Engine):
+class Quick(Processes):
     """Its processes write the result, after a line of Python that the cell brings."""
 
     def command(self, file: Path) -> list[str]:
         stage = Stage.from_json(file.read_text())
         code = f"import os, sys, time, pathlib\nos.chdir({str(self.folder)!r})\n{stage.settings['does']}\n"
         return [sys.executable, "-c", code + f"pathlib.Path({stage.output!r}).write_text('done')"]
+
+
+def engine(cells: list[Cell], folder: Path, workers: int = 1, **more: Any) -> Engine:
+    return Engine(cells, folder, Quick(folder, workers), **{"say": lambda _: None, **more})
 
 
 def order(lines: list[str], what: str) -> list[int]:
@@ -47,7 +53,7 @@ def test_each_after_what_it_waits_for(tmp_path: Path) -> None:
     first = cell(0)
     middle = [cell(1, first), cell(2, first)]
     lines: list[str] = []
-    outcome = Quick([first, *middle, cell(3, *middle)], tmp_path, workers=2, say=lines.append).run()
+    outcome = engine([first, *middle, cell(3, *middle)], tmp_path, workers=2, say=lines.append).run()
     assert [one.name for one in outcome.done] == [f"number {i}" for i in (0, *order(lines, "done")[1:3], 3)]
     assert sorted(order(lines, "begins")) == [0, 1, 2, 3]
     assert (outcome.failed, outcome.blocked) == ({}, [])
@@ -56,9 +62,9 @@ def test_each_after_what_it_waits_for(tmp_path: Path) -> None:
 
 def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
     cells = [cell(0), cell(1)]
-    Quick(cells[:1], tmp_path, say=lambda _: None).run()
+    engine(cells[:1], tmp_path).run()
     lines: list[str] = []
-    Quick(cells, tmp_path, say=lines.append).run()
+    engine(cells, tmp_path, say=lines.append).run()
     assert order(lines, "begins") == [1]
 
 
@@ -67,7 +73,7 @@ def test_what_fails_is_tried_once_more_and_the_rest_goes_on(tmp_path: Path) -> N
     flaky, broken, killed = cell(0, does=once), cell(1, does="sys.exit('broken')"), cell(2, does="os.abort()")
     waits, free = cell(3, broken), cell(4)
     lines: list[str] = []
-    outcome = Quick([flaky, broken, killed, waits, free], tmp_path, workers=2, say=lines.append).run()
+    outcome = engine([flaky, broken, killed, waits, free], tmp_path, workers=2, say=lines.append).run()
     assert {one.name for one in outcome.done} == {"number 0", "number 4"}
     assert outcome.failed[broken.key] == "broken"
     assert outcome.failed[killed.key].startswith("exit code -")
@@ -78,19 +84,51 @@ def test_what_fails_is_tried_once_more_and_the_rest_goes_on(tmp_path: Path) -> N
 def test_what_can_never_run_is_not_tried_again(tmp_path: Path) -> None:
     lines: list[str] = []
     wrong = cell(0, does="sys.stderr.write('no such thing\\n'); sys.exit(2)")
-    outcome = Quick([wrong], tmp_path, say=lines.append).run()
+    outcome = engine([wrong], tmp_path, say=lines.append).run()
     assert outcome.failed == {wrong.key: "no such thing"}
     assert order(lines, "begins") == [0]
 
 
 def test_the_time_left_is_what_was_declared_or_what_was_taken(tmp_path: Path) -> None:
-    engine = Quick([cell(0), cell(1)], tmp_path, workers=2, say=lambda _: None)
-    assert engine.unknown() == ["extract"]
-    assert engine.minutes_left() == 0.0
-    engine = Quick([cell(0), cell(1)], tmp_path, workers=2, minutes={"extract": 30}, say=lambda _: None)
-    assert (engine.unknown(), engine.minutes_left()) == ([], 30.0)
-    engine.run()
-    assert engine.minutes_left() == 0.0
+    new = engine([cell(0), cell(1)], tmp_path, workers=2)
+    assert new.unknown() == ["extract"]
+    assert new.minutes_left() == 0.0
+    new = engine([cell(0), cell(1)], tmp_path, workers=2, minutes={"extract": 30})
+    assert (new.unknown(), new.minutes_left(), new.core_minutes_left()) == ([], 30.0, 60.0)
+    new.run()
+    assert new.minutes_left() == 0.0
+
+
+def test_a_stage_that_takes_two_cores_has_them_to_itself(tmp_path: Path) -> None:
+    lines: list[str] = []
+    cells = [cell(0, does="time.sleep(.3)"), cell(1), cell(2)]
+    assert len(engine(cells, tmp_path, 2, cores={"extract": 2}, say=lines.append).run().done) == 3
+    assert [line.partition("| ")[2].partition(":")[0] for line in lines] == ["begins", "done"] * 3
+    alone = engine(cells, tmp_path / "one", 1, cores={"extract": 2})  # more than there are
+    assert len(alone.run().done) == 3
+
+
+def test_a_stage_that_is_lost_with_its_machine_is_tried_again(tmp_path: Path) -> None:
+    class Losing(Quick):
+        lost = 3
+
+        def start(self, cell: Cell, cores: int) -> Run:
+            run, own = super().start(cell, cores), self
+            poll = run.poll
+
+            def losing() -> Ended | None:
+                if (ended := poll()) is None or own.lost == 0:
+                    return ended
+                own.lost -= 1
+                return Ended(1, lost=True)
+
+            run.poll = losing  # type: ignore[method-assign]
+            return run
+
+    lines: list[str] = []
+    outcome = Engine([cell(0)], tmp_path, Losing(tmp_path), say=lines.append).run()
+    assert (len(outcome.done), outcome.failed) == (1, {})
+    assert order(lines, "lost with its machine") == [0, 0, 0]
 
 
 def test_an_interruption_lets_processes_keep_what_they_have(tmp_path: Path) -> None:
@@ -102,19 +140,19 @@ def test_an_interruption_lets_processes_keep_what_they_have(tmp_path: Path) -> N
         "time.sleep(60)"
     )
 
-    class Interrupted(Quick):
+    class Interrupted(Engine):
         @property
         def waiting(self) -> list[Cell]:
             if (self.folder / "begun").exists():
                 raise KeyboardInterrupt
             return super().waiting
 
-    engine = Interrupted([cell(0, does=keeps), cell(1)], tmp_path, say=lambda _: None)
-    engine._start(engine.cells[0])
+    stopped = Interrupted([cell(0, does=keeps), cell(1)], tmp_path, Quick(tmp_path), say=lambda _: None)
+    stopped._start(stopped.cells[0])
     while not (tmp_path / "begun").exists():
         time.sleep(0.01)
     with pytest.raises(KeyboardInterrupt):
-        engine.run()
+        stopped.run()
     assert (tmp_path / "kept").exists()
 
 
@@ -199,3 +237,27 @@ def test_a_stopped_grid_goes_on(small: Path, tmp_path: Path) -> None:
     assert process.returncode in (143, 0)
     main(["experiment", str(small), "--output", str(out), "--device", "cpu"])
     assert len(list((out / "results").glob("*.csv"))) == 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads the children of a process in /proc")
+def test_a_killed_grid_leaves_no_process(small: Path, tmp_path: Path) -> None:
+    small.write_text(small.read_text().replace("trajectories = 12", "trajectories = 100000"))  # for minutes
+    out = tmp_path / "out"
+    words = [sys.executable, "-m", "simpl_sb3", "experiment", str(small), "--output", str(out), "--device", "cpu"]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ)
+    children: list[str] = []
+    while not children:
+        assert process.poll() is None
+        time.sleep(0.05)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        children = [pid for pid in children if "worker" in Path(f"/proc/{pid}/cmdline").read_text()]
+    time.sleep(1.0)
+    process.kill()
+    process.wait()
+    for _ in range(600):
+        if not Path(f"/proc/{children[0]}").exists():
+            break
+        time.sleep(0.05)
+    else:
+        os.kill(int(children[0]), signal.SIGKILL)
+        pytest.fail("the stage outlived the engine")

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from simpl_sb3.errors import SettingsError
-from simpl_sb3.experiments.grid import Grid, GridMethod, GridTasks, read_grid
+from simpl_sb3.experiments.grid import Grid, GridMethod, GridTasks
+from simpl_sb3.experiments.grid_file import read_grid
 
 SMALL = """
 domain = "maze"

@@ -29,12 +29,17 @@ def test_the_table_names_its_methods() -> None:
         "pearl-ft": "meta-model",
         "bc-pearl": "meta-model",
         "mtrl": "meta-model",
+        "sac": "nothing",
+        "sac-her": "meta-model",
+        "rl2": "meta-model",
     }
 
 
 def test_unknown_methods_are_refused_with_the_names_that_there_are() -> None:
-    with pytest.raises(SettingsError, match="No method 'sac': expected one of simpl, spirl, pearl, "):
-        find_method("sac")
+    with pytest.raises(
+        SettingsError, match="No method 'ppo': expected one of simpl, spirl, pearl, .*sac, .*module:NAME"
+    ):
+        find_method("ppo")
     with pytest.raises(SettingsError, match="it cannot be imported"):
         find_method("no_such_module:METHOD")
     with pytest.raises(SettingsError, match="no such file"):
