@@ -239,7 +239,7 @@ class AdaptationCheckpoints:
         if self.verbose >= 1:
             sys.stderr.write(f"Going on after {self.n_episodes} episodes.\n")
         told = np.zeros(len(adaptation.tasks), int)
-        for agent, finished in ended:
-            told[agent] += 1
-            adaptation.on_episode(agent, int(told[agent]), finished)
+        for whose, finished in ended:
+            told[whose] += 1
+            adaptation.on_episode(whose, int(told[whose]), finished)
         take(adaptation, parts)
