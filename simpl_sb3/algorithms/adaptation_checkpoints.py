@@ -12,7 +12,8 @@ Checkpoints from which an adaptation goes on to the bit, also after it was kille
                 training.npz     arrays: environments, the episodes that run, what exploring has ruled out
                 cohort_0.pth     tensors of the agents that fine-tune together: networks, optimisers, multipliers
 
-Nothing is pickled. All of a state is read and checked before any of it is taken.
+Nothing is pickled, and all files are sealed (``simpl_sb3.seals``). All of a state is read and checked before any of it
+is taken.
 """
 
 import json
@@ -45,6 +46,7 @@ from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.errors import ModelFileError, SettingsError, SimplError
 from simpl_sb3.experience.collector import FinishedEpisode
 from simpl_sb3.files import write_atomically
+from simpl_sb3.seals import check_zip_seal, seal_zip
 from simpl_sb3.skills.tensor_files import read_tensors
 
 if TYPE_CHECKING:
@@ -145,7 +147,7 @@ class AdaptationCheckpoints:
             for k, cohort in enumerate(cohorts):
                 archive.writestr(f"cohort_{k}.pth", tensor_bytes(cohort))
         path = self.folder / STATE.format(self._number)
-        write_atomically(path, content.getvalue())
+        write_atomically(path, seal_zip(content.getvalue()))
         remove_older(self.folder, needed)
         return path
 
@@ -199,6 +201,8 @@ class AdaptationCheckpoints:
         return False
 
     def _read(self, path: Path, adaptation: "Adaptation") -> Parts:
+        with path.open("rb") as file:
+            check_zip_seal(file)
         with zipfile.ZipFile(path) as archive:
             data = json.loads(member(archive, "training.json"))
             if data["adaptation"] != self._fingerprint:
@@ -239,7 +243,7 @@ class AdaptationCheckpoints:
         if self.verbose >= 1:
             sys.stderr.write(f"Going on after {self.n_episodes} episodes.\n")
         told = np.zeros(len(adaptation.tasks), int)
-        for agent, finished in ended:
-            told[agent] += 1
-            adaptation.on_episode(agent, int(told[agent]), finished)
+        for whose, finished in ended:
+            told[whose] += 1
+            adaptation.on_episode(whose, int(told[whose]), finished)
         take(adaptation, parts)

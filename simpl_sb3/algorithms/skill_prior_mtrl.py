@@ -21,6 +21,7 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.algorithms.adaptation import OnEpisode, adapt_tasks
+from simpl_sb3.algorithms.adaptation_checkpoints import AdaptationCheckpoints
 from simpl_sb3.algorithms.multi_task_policy import MultiTaskPolicy
 from simpl_sb3.algorithms.settings import AdaptationSettings, MultiTaskSettings, PolicySettings
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
@@ -189,6 +190,7 @@ class SkillPriorMTRL(TaskTraining):
         seed: int | None = None,
         on_episode: OnEpisode | None = None,
         progress_bar: bool = False,
+        checkpoints: AdaptationCheckpoints | None = None,
         **settings: Any,
     ) -> SkillPriorSAC:
         """
@@ -199,14 +201,14 @@ class SkillPriorMTRL(TaskTraining):
         :param seed: of samples and noise
         :param on_episode: called after every episode with agent (0), episode (from 1), and a ``FinishedEpisode``
         :param progress_bar: show episodes and success
+        :param checkpoints: where to go on from, and what is written on the way; None for nothing
         :param settings: those of ``AdaptationSettings``, such as ``n_episodes=40``
         :return: the adapted agent
         """
         vec_env = self._wrap_env(env, self.verbose)
         tasks = [vec_env.get_attr("task")[0] if task is None else task]
-        [agent] = self.adapt_tasks(
-            vec_env, tasks, seed=seed, on_episode=on_episode, progress_bar=progress_bar, **settings
-        )
+        how = {"on_episode": on_episode, "progress_bar": progress_bar, "checkpoints": checkpoints}
+        [agent] = self.adapt_tasks(vec_env, tasks, seed=seed, **how, **settings)  # type: ignore[arg-type]
         agent.env = vec_env
         return agent
 
@@ -218,6 +220,7 @@ class SkillPriorMTRL(TaskTraining):
         seed: int | None = None,
         on_episode: OnEpisode | None = None,
         progress_bar: bool = False,
+        checkpoints: AdaptationCheckpoints | None = None,
         **settings: Any,
     ) -> list[SkillPriorSAC]:
         """
@@ -228,9 +231,10 @@ class SkillPriorMTRL(TaskTraining):
         :param seed: of samples and noise
         :param on_episode: called after every episode with agent, episode (from 1), and a ``FinishedEpisode``
         :param progress_bar: show episodes and success
+        :param checkpoints: as :meth:`adapt` takes it
         :param settings: those of ``AdaptationSettings``
         :return: the adapted agents, in the tasks' order; their skills are ``model.distilled``
         """
         self._check_env(env)
         chosen = self.adaptation_settings(**settings)
-        return adapt_tasks(env, tasks, self.distilled, None, chosen, seed, on_episode, progress_bar)
+        return adapt_tasks(env, tasks, self.distilled, None, chosen, seed, on_episode, progress_bar, checkpoints)

@@ -19,6 +19,7 @@ import numpy as np
 
 from simpl_sb3.demonstrations.windows import Episode
 from simpl_sb3.files import write_atomically
+from simpl_sb3.seals import check_zip_seal, seal_zip
 
 __all__ = ["KeptEpisodes"]
 
@@ -72,7 +73,7 @@ class KeptEpisodes:
             lengths=np.array([len(episode) for episode in self._pending]),
             numbers=np.array([episode.number for episode in self._pending]),
         )
-        write_atomically(self._file(self.n_kept), content.getvalue())
+        write_atomically(self._file(self.n_kept), seal_zip(content.getvalue()))
         self.n_kept += len(self._pending)
         self._pending = []
 
@@ -91,6 +92,8 @@ def _read(path: Path) -> list[Episode]:
     """
     :raises Exception: for a damaged file, of many kinds
     """
+    with path.open("rb") as file:
+        check_zip_seal(file)
     with zipfile.ZipFile(path) as archive:
         if sum(part.file_size for part in archive.infolist()) > MAX_BYTES:
             raise ValueError("it unpacks to more than demonstrations hold")

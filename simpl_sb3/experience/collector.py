@@ -224,12 +224,12 @@ class EpisodeCollector:
         lengths = np.where(self.active, [len(steps) for steps in self._steps], -1)
         longest, there = int(lengths.max(initial=0)), self.active
         for done in range(longest + 1):
-            for i in np.flatnonzero(longest - lengths == done):
+            for i in np.flatnonzero(longest - lengths == done).tolist():
                 job = self.jobs[i]
                 assert job is not None
-                self.env.set_attr("np_random", generators_of(np.array([starts[i]]))[0], indices=[int(i)])
+                self.env.set_attr("np_random", generators_of(np.array([starts[i]]))[0], indices=[i])
                 first = self._steps[i][0][0] if lengths[i] else self.observations[i]
-                there[i] &= np.array_equal(self._reset(int(i), job), first)
+                there[i] &= np.array_equal(self._reset(i, job), first)
             if done < longest:
                 self._step_again(lengths - longest + done, there)
         self._set_active(self.active)

@@ -18,7 +18,7 @@ Arrays = Mapping[str, np.ndarray]
 
 def finished_arrays(episodes: Sequence[SkillEpisode]) -> dict[str, np.ndarray]:
     """Finished episodes one after the other: columns (L, ...), each one's length, and how many env steps it saw."""
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         name: np.concatenate([getattr(episode, name) for episode in episodes]) if episodes else np.zeros(0)
         for name in ROW_FIELDS
     }
@@ -34,7 +34,7 @@ def episodes_of(arrays: Arrays) -> list[SkillEpisode]:
     """
     columns = zip(*(_split(arrays[name], arrays["lengths"]) for name in ROW_FIELDS), strict=True)
     return [
-        SkillEpisode(*parts, env_observations=seen)
+        SkillEpisode(**dict(zip(ROW_FIELDS, parts, strict=True)), env_observations=seen)
         for parts, seen in zip(columns, _split_observed(arrays), strict=True)
     ]
 
@@ -42,7 +42,9 @@ def episodes_of(arrays: Arrays) -> list[SkillEpisode]:
 def running_arrays(running: Sequence[RunningEpisode]) -> dict[str, np.ndarray]:
     """Episodes that still run, one of each environment, none of which may have begun."""
     skills = [skill for episode in running for skill in episode]
-    arrays = {name: np.array([skill[k] for skill in skills], np.float32) for k, name in enumerate(ROW_FIELDS)}
+    arrays: dict[str, np.ndarray] = {
+        name: np.array([skill[k] for skill in skills], np.float32) for k, name in enumerate(ROW_FIELDS)
+    }
     told = [UNKNOWN if skill[-1] is None else int(skill[-1]) for skill in skills]
     lengths = np.array([len(episode) for episode in running], np.int64)
     return arrays | {"lengths": lengths, "told": np.array(told, np.int8)} | _observed([skill[-2] for skill in skills])

@@ -15,6 +15,7 @@ from training_for_tests import assert_equal, flatten
 
 from simpl_sb3.algorithms.adaptation import Adaptation
 from simpl_sb3.algorithms.adaptation_checkpoints import AdaptationCheckpoints
+from simpl_sb3.algorithms.skill_prior_mtrl import SkillPriorMTRL
 from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
 from simpl_sb3.errors import ModelFileError, SettingsError
 from simpl_sb3.skills.vec_env import SkillVecEnv, make_skill_vec_env
@@ -220,3 +221,19 @@ def test_what_was_spent_is_added_up(meta: SkillPriorPEARL, tmp_path: Path, capsy
     assert second.spent > 1000.0
     assert f"Going on after {second.n_episodes} episodes." in capsys.readouterr().err
     assert second.n_episodes > 0
+
+
+def test_agents_of_a_shared_policy(tmp_path: Path) -> None:
+    """Multi-task RL's, whose skills are the shared policy."""
+    small = {"net_arch": (8,), "batch_size": 6, "buffer_size": 100, "gradient_steps": 2, "seed": 0, "device": "cpu"}
+    model = SkillPriorMTRL("MlpPolicy", SkillVecEnv(line_envs(3), tiny_skills()), **small).learn(30)
+
+    def once(checkpoints: AdaptationCheckpoints | None) -> list[dict[str, Any]]:
+        agents = model.adapt_tasks(lines(), TASKS, seed=1, checkpoints=checkpoints, n_episodes=3, batch_size=6)
+        return [dict(agent.policy.state_dict()) for agent in agents]
+
+    expected = once(None)
+    with pytest.raises(Killed):
+        once(Sudden(tmp_path, 8))
+    for found, wanted in zip(once(Sudden(tmp_path)), expected, strict=True):
+        assert_equal(found, wanted)

@@ -1,0 +1,32 @@
+"""A stage in a process of its own, which ends abruptly."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from simpl_sb3.experiments.stage import Stage
+
+CODE = """
+import sys
+import simpl_sb3.experiments.running as running
+running.CHECKPOINT_SECONDS = 0.0
+from simpl_sb3.experiments.stage import RunOptions, Stage
+from simpl_sb3.experiments.stages import run_stage
+run_stage(Stage.from_json(sys.stdin.read()), RunOptions(device="cpu"))
+"""
+
+
+def run_and_kill(stage: Stage, when: Callable[[], bool]) -> None:
+    """Kill the process (SIGKILL) as soon as something is the case."""
+    process = subprocess.Popen([sys.executable, "-c", CODE], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    process.stdin.write(stage.as_json())
+    process.stdin.close()
+    process.stdin = None
+    while not when():
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.002)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -9
