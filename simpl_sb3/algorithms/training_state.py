@@ -30,6 +30,9 @@ from simpl_sb3.skills.held_envs import generator_states, generators_of
 if TYPE_CHECKING:
     from simpl_sb3.algorithms.base import SkillAlgorithm
 
+MANY_UPDATES = 1_000_000
+"""In a round, where their number follows from what was lived."""
+
 __all__ = ["TrainingState", "capture", "env_state", "global_generators", "resume", "take_env_state", "take_generators"]
 
 
@@ -169,7 +172,7 @@ def resume(model: "SkillAlgorithm", state: TrainingState) -> None:
             model.rng.bit_generator.state = data["model_generator"]
         if "last_obs" in arrays:
             model._last_obs, model._succeeded = arrays["last_obs"].copy(), arrays["succeeded"].copy()
-        model._updates_left = int(data["updates_left"])
+        model._updates_left = _updates_left(model, data["updates_left"])
         for store, kept in ((model._losses, data["losses"]), (model._results, data["results"])):
             store.clear()
             for name, values in kept.items():
@@ -182,8 +185,18 @@ def resume(model: "SkillAlgorithm", state: TrainingState) -> None:
             model.logger.record(name, value + 0, exclude=tuple(map(str, excluded)))
         take_generators(data["generators"], arrays)
         hide_later_events(model.logger, model.num_timesteps)
-    except (KeyError, TypeError, ValueError, IndexError, RuntimeError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, AttributeError) as error:
         raise ModelFileError(f"The training state does not fit the model: {error!r}") from error
+
+
+def _updates_left(model: "SkillAlgorithm", given: Any) -> int:
+    """
+    :raises ValueError: for more updates than a round has
+    """
+    most = max(model.config.gradient_steps, -MANY_UPDATES * model.config.gradient_steps)
+    if not isinstance(given, int) or not 0 <= given <= most:
+        raise ValueError(f"{given!r:.100} updates are left, expected 0 to {most}")
+    return given
 
 
 def _take_env(env: VecEnv, state: dict[str, np.ndarray]) -> None:
