@@ -35,7 +35,8 @@ from typing import Any
 BAD = ("foreign", "silent", "not finite", "memory", "slow", "crash", "hang", "code ran")
 MEMORY = 1 << 30  # bytes beyond what the libraries take
 SECONDS = 10.0  # of computing, per case
-PATIENCE = 180.0  # wall-clock seconds: a process that says nothing for so long hangs
+HANGING = 60  # seconds of computing, after which the system ends the process: not even Python's timer is heard
+PATIENCE = 1800.0  # wall-clock seconds: a process that says nothing for so long waits for something
 SMALL = 4_000  # bytes: cut at each of them
 
 
@@ -97,6 +98,7 @@ class Reader:
         if kind == "rows" and damage == "rewritten" and changed.suffix == ".csv" and number % 2:
             without_hash(changed.with_suffix(".json"))
         started = time.process_time()
+        resource.setrlimit(resource.RLIMIT_CPU, (int(started) + HANGING, resource.RLIM_INFINITY))
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
         try:
             self.kinds[kind].read(folder)
@@ -196,6 +198,8 @@ def ask(arguments: argparse.Namespace, corpus: Path, every_byte: bool, first: in
         over = time.monotonic() >= until
         process.kill()
         errors = process.communicate()[1]
+        if process.returncode == -signal.SIGXCPU:
+            outcome = "hang"
         if first < end and not over:
             detail = f"exit code {process.returncode}: {errors[-500:]}"
             yield {"case": first, "kind": "?", "file": "?", "damage": "?", "outcome": outcome, "detail": detail}

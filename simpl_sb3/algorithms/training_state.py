@@ -30,10 +30,10 @@ from simpl_sb3.skills.held_envs import generator_states, generators_of
 if TYPE_CHECKING:
     from simpl_sb3.algorithms.base import SkillAlgorithm
 
+__all__ = ["TrainingState", "capture", "env_state", "global_generators", "resume", "take_env_state", "take_generators"]
+
 MANY_UPDATES = 1_000_000
 """In a round, where their number follows from what was lived."""
-
-__all__ = ["TrainingState", "capture", "env_state", "global_generators", "resume", "take_env_state", "take_generators"]
 
 
 @dataclass
@@ -193,7 +193,8 @@ def _updates_left(model: "SkillAlgorithm", given: Any) -> int:
     """
     :raises ValueError: for more updates than a round has
     """
-    most = max(model.config.gradient_steps, -MANY_UPDATES * model.config.gradient_steps)
+    of_a_round = int(model.gradient_steps)
+    most = of_a_round if of_a_round >= 0 else MANY_UPDATES
     if not isinstance(given, int) or not 0 <= given <= most:
         raise ValueError(f"{given!r:.100} updates are left, expected 0 to {most}")
     return given

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -21,7 +22,8 @@ def answering(env: VecEnv) -> Iterator[None]:
 
     :raises EnvironmentSpecError: where a process ended, or gave no answer for ``WORKER_SECONDS``
     """
-    processes = getattr(env.unwrapped, "processes", None)
+    bare: Any = env.unwrapped
+    processes = getattr(bare, "processes", None)
     if not processes:
         yield
         return
@@ -43,7 +45,7 @@ def answering(env: VecEnv) -> Iterator[None]:
             if late.is_set()
             else "ended: its own error stands above, or it was killed"
         )
-        env.unwrapped.waiting = False  # type: ignore[attr-defined] - else close() would wait for an answer
+        bare.waiting = False  # else close() would wait for an answer
         raise EnvironmentSpecError(
             f"A process of an environment {why}. What was learned until then is in the model: save it, or load the "
             "last checkpoint, with new environments."

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch as th
-from envs_for_tests import ACTIONS, OBSERVATIONS
+from envs_for_tests import tiny_skills
+from gymnasium.spaces import Box
 
 from simpl_sb3 import PRETRAINED, Episode, SkillModel, SkillPriorPEARL, write_minari
 from simpl_sb3.algorithms.checkpoints import newest_checkpoint
@@ -20,7 +21,7 @@ from simpl_sb3.experiments.stages import Experiment, extract_stage, meta_train_s
 from simpl_sb3.files import write_atomically
 from simpl_sb3.skills.extractor import SkillExtractor
 
-MAZE = Experiment.find("maze")
+LINE = Experiment.find(str(Path(__file__).parents[1] / "own_domain_for_tests.py"))
 SKILLS = PRETRAINED / "maze-fast" / "skills.safetensors"
 QUICK = RunOptions(device="cpu")
 FULL = OSError(28, "No space left on device")
@@ -31,23 +32,28 @@ def checkpoints_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("simpl_sb3.experiments.running.CHECKPOINT_SECONDS", 0.0)
 
 
-def meta_training(output: Path) -> Stage:
-    settings = {"gradient_steps": 2, "batch_size": 8, "net_arch": (8,)}
-    asked: dict[str, Any] = {"train_tasks": "easy", "total_timesteps": 3_000, "n_envs": 5}
-    return meta_train_stage(MAZE, SKILLS, output, settings=settings, **asked)
-
-
 @pytest.fixture(scope="module")
 def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset, and skills of its spaces."""
     rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("line")
-    episodes = (Episode(rng.normal(size=(13, 2)), rng.uniform(-1, 1, (12, 1))) for _ in range(4))
-    write_minari("own/line-v0", episodes, OBSERVATIONS, ACTIONS, root=folder)
+    observations, actions = Box(-20.0, 20.0, (1,), np.float32), Box(-1.0, 1.0, (1,), np.float32)
+    episodes = (Episode(rng.normal(size=(13, 1)), rng.uniform(-1, 1, (12, 1))) for _ in range(4))
+    write_minari("own/line-v0", episodes, observations, actions, root=folder)
+    tiny_skills(observations, actions).save(folder / "skills.safetensors")
     return folder
+
+
+def meta_training(datasets: Path, output: Path) -> Stage:
+    settings = {"gradient_steps": 2, "batch_size": 8, "net_arch": (8,), "encoder_width": 8, "context_sizes": (2, 4)}
+    settings |= {"tasks_per_update": (1, 1), "buffer_size": 100, "context_buffer_size": 100}
+    return meta_train_stage(
+        LINE, datasets / "skills.safetensors", output, settings=settings, total_timesteps=80, n_envs=2
+    )
 
 
 def extraction(datasets: Path, output: Path) -> Stage:
     sizes = {"encoder_hidden": (8,), "decoder_hidden": (8,), "prior_hidden": (8,), "batch_size": 16}
-    return extract_stage(MAZE, output, dataset="own/line-v0", datasets=datasets, total_updates=1_500, settings=sizes)
+    return extract_stage(LINE, output, dataset="own/line-v0", datasets=datasets, total_updates=1_500, settings=sizes)
 
 
 def failing_at(number: int, error: Exception, ending: str = "") -> Callable[[Any, bytes], None]:
@@ -69,20 +75,22 @@ def failing_at(number: int, error: Exception, ending: str = "") -> Callable[[Any
     ids=["rows of a checkpoint", "state of a checkpoint", "the model at the end"],
 )
 def test_a_full_disk_during_meta_training(
-    module: str, number: int, ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    module: str, number: int, ending: str, datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(f"simpl_sb3.algorithms.{module}.write_atomically", failing_at(number, FULL, ending))
         with pytest.raises(OSError, match="No space left") as caught:
-            run_stage(meta_training(tmp_path / "model"), QUICK)
+            run_stage(meta_training(datasets, tmp_path / "model"), QUICK)
     assert "checkpoints are whole: the same command goes on" in caught.value.__notes__[0].replace(
         f"in {tmp_path / 'model' / 'checkpoints'} ", ""
     )
     newest = newest_checkpoint(tmp_path / "model" / "checkpoints")
     assert newest is not None
     lived = SkillPriorPEARL.load(newest, device="cpu").num_timesteps
-    model = SkillPriorPEARL.load(run_stage(meta_training(tmp_path / "model"), QUICK), device="cpu")
-    whole = SkillPriorPEARL.load(run_stage(meta_training(tmp_path / "whole"), QUICK), device="cpu")
+    model, whole = (
+        SkillPriorPEARL.load(run_stage(meta_training(datasets, tmp_path / name), QUICK), device="cpu")
+        for name in ("model", "whole")
+    )
     assert 0 < lived <= model.num_timesteps == whole.num_timesteps
     for name, value in model.policy.state_dict().items():
         assert th.equal(value, whole.policy.state_dict()[name])
@@ -102,7 +110,7 @@ def test_a_full_disk_during_extraction(datasets: Path, tmp_path: Path, monkeypat
 
 
 def test_meta_training_that_diverges_stops_with_its_last_good_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     critic_loss, updates = SkillActorCritic.critic_loss, [0]
 
@@ -114,7 +122,7 @@ def test_meta_training_that_diverges_stops_with_its_last_good_checkpoint(
     with pytest.raises(
         DivergenceError, match=r"losses are .*nan.*diverged. Go on from an earlier checkpoint"
     ) as caught:
-        run_stage(meta_training(tmp_path / "model"), QUICK)
+        run_stage(meta_training(datasets, tmp_path / "model"), QUICK)
     assert "checkpoints" in caught.value.__notes__[0]
     newest = newest_checkpoint(tmp_path / "model" / "checkpoints")
     assert newest is not None
