@@ -154,9 +154,19 @@ class OffScreenRenderer:
                 resources.free()
         if context is not None:
             context.free()
+            _trim()
 
     def __del__(self) -> None:
         self.close()
+
+
+def _trim() -> None:
+    """Have the C library give back what OpenGL's threads freed: 30 MB of each kitchen that was drawn and closed."""
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (OSError, TypeError, AttributeError):  # glibc's alone
+        return
+    trim(0)
 
 
 def _first_line(error: Exception) -> str:

@@ -29,7 +29,7 @@ from stable_baselines3.common.vec_env import unwrap_vec_normalize
 
 from simpl_sb3.algorithms.arrays import MAX_BUFFER_BYTES, arrays_of, existing, npz_bytes, with_ending
 from simpl_sb3.algorithms.training_state import TrainingState
-from simpl_sb3.errors import ModelFileError, SettingsError, SimplError
+from simpl_sb3.errors import DivergenceError, ModelFileError, SettingsError, SimplError
 from simpl_sb3.experience.buffer import TaskReplayBuffer
 from simpl_sb3.files import write_atomically
 from simpl_sb3.seals import BLANK, check_zip_seal, seal
@@ -103,12 +103,12 @@ def policy_weights(model: "SkillAlgorithm") -> dict[str, th.Tensor]:
 def check_finite(state: Mapping[str, Any]) -> None:
     """
     :param state: nested dicts and lists of tensors and numbers
-    :raises SettingsError: where a tensor holds NaN or infinity
+    :raises DivergenceError: where a tensor holds NaN or infinity
     """
     for part, value in state.items():
         for name, tensor in _tensors_in(value, part):
             if tensor.is_floating_point() and not bool(th.isfinite(tensor).all()):
-                raise SettingsError(
+                raise DivergenceError(
                     f"The numbers {name} are NaN or infinite: the learning diverged, nothing was saved."
                 )
 

@@ -20,6 +20,7 @@ from simpl_sb3.algorithms.policies import SkillPriorPolicy
 from simpl_sb3.algorithms.settings import INITIAL_MULTIPLIER, PolicySettings, SkillPriorSACSettings
 from simpl_sb3.algorithms.updates import AgentLearner
 from simpl_sb3.experience.buffer import TaskReplayBuffer
+from simpl_sb3.experience.workers import answering
 from simpl_sb3.skills.fit import find_skills
 
 
@@ -111,7 +112,8 @@ class SkillPriorSAC(SkillAlgorithm):
         done = self._round_skills = 0
         while done < wanted and (unit == "episode" or self.num_timesteps < total_timesteps):
             z, _ = self.predict(self._last_obs, deterministic=False)  # type: ignore[arg-type]
-            new_obs, rewards, dones, infos = env.step(z)
+            with answering(env):
+                new_obs, rewards, dones, infos = env.step(z)
             self.num_timesteps += env.num_envs
             self._round_skills += env.num_envs
             callback.update_locals(locals())

@@ -42,7 +42,7 @@ def find_tasks(env: VecEnv, expected: Sequence[str] = ()) -> tuple[Any, ...]:
         )
     if expected and tuple(task.name for task in tasks) != tuple(expected):
         raise EnvironmentSpecError(
-            f"The model was trained on the tasks {', '.join(expected)}; the environment has others."
+            f"The model was trained on the tasks {', '.join(map(str, expected)):.1000}; the environment has others."
         )
     return tasks
 

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainingState", "capture", "env_state", "global_generators", "resume", "take_env_state", "take_generators"]
 
+MANY_UPDATES = 1_000_000
+"""In a round, where their number follows from what was lived."""
+
 
 @dataclass
 class TrainingState:
@@ -169,7 +172,7 @@ def resume(model: "SkillAlgorithm", state: TrainingState) -> None:
             model.rng.bit_generator.state = data["model_generator"]
         if "last_obs" in arrays:
             model._last_obs, model._succeeded = arrays["last_obs"].copy(), arrays["succeeded"].copy()
-        model._updates_left = int(data["updates_left"])
+        model._updates_left = _updates_left(model, data["updates_left"])
         for store, kept in ((model._losses, data["losses"]), (model._results, data["results"])):
             store.clear()
             for name, values in kept.items():
@@ -182,8 +185,19 @@ def resume(model: "SkillAlgorithm", state: TrainingState) -> None:
             model.logger.record(name, value + 0, exclude=tuple(map(str, excluded)))
         take_generators(data["generators"], arrays)
         hide_later_events(model.logger, model.num_timesteps)
-    except (KeyError, TypeError, ValueError, IndexError, RuntimeError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, AttributeError) as error:
         raise ModelFileError(f"The training state does not fit the model: {error!r}") from error
+
+
+def _updates_left(model: "SkillAlgorithm", given: Any) -> int:
+    """
+    :raises ValueError: for more updates than a round has
+    """
+    of_a_round = int(model.gradient_steps)
+    most = of_a_round if of_a_round >= 0 else MANY_UPDATES
+    if not isinstance(given, int) or not 0 <= given <= most:
+        raise ValueError(f"{given!r:.100} updates are left, expected 0 to {most}")
+    return given
 
 
 def _take_env(env: VecEnv, state: dict[str, np.ndarray]) -> None:

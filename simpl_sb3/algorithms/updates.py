@@ -4,6 +4,7 @@ and for meta-training.
 """
 
 import copy
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from simpl_sb3 import functional
 from simpl_sb3.algorithms.multi_task_policy import MultiTaskPolicy
 from simpl_sb3.algorithms.policies import SkillActorCritic, SkillPriorPEARLPolicy, SkillPriorPolicy
 from simpl_sb3.algorithms.settings import LearnerSettings, MetaTrainingSettings, MultiTaskSettings
-from simpl_sb3.errors import ModelFileError
+from simpl_sb3.errors import DivergenceError, ModelFileError
 from simpl_sb3.experience.buffer import TaskBatch
 from simpl_sb3.numerics import matmul_precision
 from simpl_sb3.skills.tensor_files import check_optimizer_state
@@ -210,12 +211,13 @@ class AgentLearner(Learner):
 
         :param batch: tensors (M, B, ...)
         :return: metrics, mean over the agents
+        :raises DivergenceError: for losses that are NaN or infinite
         """
         multiplier = self.budget.multiplier()
         done = self.update(batch, self.policy.latents(batch.rewards.shape[1]), multiplier)
         mean_kl = done.skill_kl.mean(dim=1, keepdim=True)  # (M, 1)
         self.budget.update(mean_kl)
-        losses = {"critic_loss": done.critic_loss.item(), "actor_loss": done.actor_loss.item()}
+        losses = _finite({"critic_loss": done.critic_loss.item(), "actor_loss": done.actor_loss.item()})
         means = {"skill_kl": mean_kl.mean().item(), "skill_multiplier": multiplier.mean().item()}
         return {name: value / self.policy.n_agents for name, value in losses.items()} | means
 
@@ -308,6 +310,7 @@ class MetaLearner(Learner):
         :param few: contexts of the prior-sized group, (T1, N1, row)
         :param many: contexts of the posterior-sized group, (T2, N2, row)
         :return: metrics
+        :raises DivergenceError: for losses that are NaN or infinite
         """
         skill_budget, latent_budget = self.budgets["skill_kl"], self.budgets["latent_kl"]
         groups, device = [len(few), len(many)], self.policy.device
@@ -330,7 +333,7 @@ class MetaLearner(Learner):
         group_kl = _group_means(done.skill_kl.view(len(tasks), -1).mean(dim=1), groups)
         skill_budget.update(group_kl)
         latent_budget.update(latent_kl, of_latent)
-        metrics = {"critic_loss": done.critic_loss.item(), "actor_loss": done.actor_loss.item()}
+        metrics = _finite({"critic_loss": done.critic_loss.item(), "actor_loss": done.actor_loss.item()})
         for name, pair in {"skill_kl": group_kl, "latent_kl": _group_means(latent_kl.detach(), groups)}.items():
             metrics[f"{name}_prior_sized"], metrics[f"{name}_posterior_sized"] = pair.tolist()
         return metrics
@@ -339,6 +342,18 @@ class MetaLearner(Learner):
 def _group_means(values: th.Tensor, groups: list[int]) -> th.Tensor:
     """(T,) -> (2,): mean over each group."""
     return th.stack([part.mean() for part in values.split(groups)])
+
+
+def _finite(losses: dict[str, float]) -> dict[str, float]:
+    """
+    :raises DivergenceError: for a loss that is NaN or infinite
+    """
+    if not all(map(math.isfinite, losses.values())):
+        raise DivergenceError(
+            f"The losses are {losses}: the learning diverged. Go on from an earlier checkpoint, with a smaller "
+            "learning_rate or smaller rewards."
+        )
+    return losses
 
 
 def check_like(name: str, value: Any, expected: th.Tensor) -> None:

@@ -35,6 +35,7 @@ __all__ = [
     "datasets_folder",
     "load_minari",
     "open_minari",
+    "read_numbers",
     "read_settings",
     "write_minari",
 ]
@@ -44,6 +45,8 @@ OBSERVATION_KEY = "simpl_observation_key"  # which part of the environment's Dic
 ENV_SETTING = "env"  # the setting that names the environment
 ROOM = 4_000_000  # bytes: how much is written before the disk is asked for room again
 EPISODE_ROOM = 20_000  # bytes that HDF5 adds to an episode
+MAX_SMALL, MAX_PACKED = 1 << 26, 200
+"""An array beyond so many bytes may be so many times its size on disk."""
 
 # ---------------------------------------------------------------- reading
 
@@ -109,9 +112,11 @@ def open_minari(dataset_id: str, root: str | Path | None = None) -> MinariDatase
             # Minari would build the environment to find out, and a dataset's own spec is code.
             raise DatasetError(f"{dataset_id}: its metadata does not state observation and action space")
         return MinariDataset(path)
-    except (ValueError, KeyError, TypeError, AssertionError, OSError, ImportError, NotImplementedError) as error:
-        if isinstance(error, DatasetError):
-            raise
+    except DatasetError:
+        raise
+    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, AssertionError) as error:
+        raise DatasetError(f"{dataset_id}: cannot be read as a Minari dataset: {error!r:.300}") from error
+    except (OSError, ImportError, RuntimeError) as error:  # RuntimeError: also of nesting, and what is not implemented
         raise DatasetError(f"{dataset_id}: cannot be read as a Minari dataset: {error}") from error
 
 
@@ -174,22 +179,35 @@ def _read_arrays(dataset: MinariDataset, key: str | None) -> Iterator[tuple[np.n
                 for index in dataset.episode_indices:
                     group = file[f"episode_{index}"]
                     observations = group["observations"] if key is None else group["observations"][key]
-                    actions = _read_numbers(dataset.id, index, group["actions"])
-                    yield _read_numbers(dataset.id, index, observations), actions
+                    place = f"{dataset.id}, episode {index}"
+                    yield read_numbers(place, observations), read_numbers(place, group["actions"])
             return
         for episode in dataset.iterate_episodes():
             yield episode.observations if key is None else episode.observations[key], episode.actions
-    except (KeyError, OSError) as error:
+    except DatasetError:
+        raise
+    except (KeyError, OSError, ValueError, TypeError, AttributeError, RuntimeError) as error:  # h5py's, of odd files
         raise DatasetError(f"{dataset.id}: its data cannot be read: {error}") from error
 
 
-def _read_numbers(dataset_id: str, index: int, data: Any) -> np.ndarray:
+def read_numbers(place: str, data: Any, kinds: str = "fiu") -> np.ndarray:
     """
-    :raises DatasetError: for a group in place of an array, or anything but real numbers
+    An array of an HDF5 file.
+
+    :param place: where it is, for messages
+    :param data: what lies there
+    :param kinds: letters of NumPy's ``dtype.kind`` that it may have
+    :raises DatasetError: for a group in place of an array, numbers of another kind, or far more of them than the file
+        has bytes
     """
-    if not isinstance(data, h5py.Dataset) or data.dtype.kind not in "fiu":
+    if not isinstance(data, h5py.Dataset) or data.dtype.kind not in kinds:
         what = f"numbers of type {data.dtype}" if isinstance(data, h5py.Dataset) else "a group"
-        raise DatasetError(f"{dataset_id}, episode {index}: {data.name} is {what}, expected an array of real numbers")
+        raise DatasetError(f"{place}: {data.name} is {what}, expected an array of real numbers")
+    stored = data.id.get_storage_size()
+    if data.nbytes > max(MAX_SMALL, MAX_PACKED * stored):
+        raise DatasetError(
+            f"{place}: {data.name} is said to have {data.nbytes} bytes, and the file has {stored} of them"
+        )
     return np.asarray(data[()])
 
 

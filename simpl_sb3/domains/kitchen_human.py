@@ -20,7 +20,7 @@ import numpy as np
 from minari import MinariDataset
 
 from simpl_envs.kitchen.constants import GOAL_HALF, N_POSITIONS, N_ROBOT, POSITION_BOUND
-from simpl_sb3.demonstrations.minari import load_minari, open_minari, write_minari
+from simpl_sb3.demonstrations.minari import load_minari, open_minari, read_numbers, write_minari
 from simpl_sb3.demonstrations.windows import Episode
 from simpl_sb3.errors import DatasetError
 
@@ -164,8 +164,11 @@ def _read_hdf5(path: Path) -> dict[str, np.ndarray]:
                 raise DatasetError(
                     f"{path}: has no {', '.join(missing)}; expected {', '.join(needed)}, got {list(file)}"
                 )
-            arrays = {key: file[key][()] for key in (*needed, *optional) if key in file}
-    except OSError as error:
+            present = [key for key in (*needed, *optional) if key in file]
+            arrays = {key: read_numbers(str(path), file[key], "fiub") for key in present}
+    except DatasetError:
+        raise
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:  # h5py's, of odd files
         raise DatasetError(f"{path}: cannot be read as HDF5, expected a file of D4RL: {error}") from error
     lengths = {key: len(array) if array.ndim else -1 for key, array in arrays.items()}
     if len(set(lengths.values())) != 1 or not len(arrays["actions"]):

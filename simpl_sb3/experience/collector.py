@@ -12,6 +12,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from simpl_sb3.errors import EnvironmentSpecError
 from simpl_sb3.experience.episode import ROW_FIELDS, SkillEpisode
 from simpl_sb3.experience.episode_arrays import RunningEpisode, running_arrays, running_of
+from simpl_sb3.experience.workers import answering
 from simpl_sb3.skills.held_envs import generators_of
 from simpl_sb3.threads import small_products
 
@@ -147,7 +148,8 @@ class EpisodeCollector:
         """One skill in every environment that has a job; where its episode ends, the next job begins."""
         indices = np.flatnonzero(self.active)
         z = self.act(self.observations, self.latents)
-        observations, rewards, dones, infos = self.env.step(z)
+        with answering(self.env):
+            observations, rewards, dones, infos = self.env.step(z)
         after = np.array(observations, np.float32)
         for i in np.flatnonzero(dones):
             after[i] = infos[i]["terminal_observation"]

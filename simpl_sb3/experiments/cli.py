@@ -61,7 +61,7 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point: errors of the library and of the file system become one line and exit code 2."""
+    """Entry point: errors of the library, of the file system and of memory become one line and exit code 2."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         with stop_signals():
@@ -73,9 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # whoever read the output has left
         sys.stdout = None
         raise SystemExit(0) from None
-    except (SimplError, OSError) as error:
+    except (SimplError, OSError, MemoryError) as error:
         notes = " ".join(getattr(error, "__notes__", []))
-        _fail(f"{error} {notes}")
+        _fail(f"{str(error) or 'there is too little memory'} {notes}")
     except KeyboardInterrupt as stop:
         sys.stderr.write(f"{PROGRAM}: interrupted; {kept_text(stop)}\n")
         raise SystemExit(exit_code(stop)) from None

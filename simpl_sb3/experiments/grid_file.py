@@ -103,7 +103,7 @@ def read_grid(path: Path) -> Grid:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"{path} cannot be read ({error.strerror}): expected a grid file.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SettingsError(f"{path} is no TOML file: {error}.") from error
     try:
         files = [(data, "domain"), (data, "preset"), *((entry, "tasks") for entry in _list(data, "tasks"))]

@@ -54,7 +54,7 @@ def state_of(folder: Path) -> RunState:
     try:
         run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         return "interrupted" if run.get("state", "finished") != "finished" else "finished"
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return "unfinished" if (folder / "stage.json").exists() else "absent"
 
 
@@ -73,7 +73,7 @@ def stage_note(folder: Path, name: str = "stage.json") -> dict[str, Any]:
     """What :func:`write_stage_note` wrote into a folder; empty where nothing can be read."""
     try:
         note = json.loads((folder / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return note if isinstance(note, dict) else {}
 

@@ -28,6 +28,7 @@ from simpl_sb3.errors import SettingsError
 from simpl_sb3.experiments.kept_log import KeptLog
 from simpl_sb3.experiments.run_folder import RunFolder
 from simpl_sb3.experiments.stage import RunOptions, Stage, json_value
+from simpl_sb3.experiments.stopping import going_on
 from simpl_sb3.methods import ARTEFACTS, find_method
 from simpl_sb3.numerics import checked_device
 from simpl_sb3.skills.extractor import SkillExtractor
@@ -37,6 +38,7 @@ __all__ = ["collect", "extract", "meta_train"]
 
 CHECKPOINT_SECONDS = 60.0
 """Between two checkpoints: what a kill may cost, besides what runs until the next border."""
+GOING_ON = "The checkpoints in {} are whole: the same command goes on from the last; --overwrite starts again."
 
 
 # ------------------------------------------------------------ what stages share
@@ -155,8 +157,9 @@ def extract(stage: Stage, options: RunOptions) -> Path:
         sys.stderr.write(f"Going on after {extractor.n_updates} of {total} updates.\n")
     log = KeptLog(folder / "progress.csv", "time/n_updates", extractor.n_updates)
     try:
-        skills = extractor.learn(total, callback=checkpoint_now_and_then(folder), progress_bar=options.progress_bar)
-        skills.save(folder / ARTEFACTS["skills"])
+        with going_on(GOING_ON.format(folder)):
+            skills = extractor.learn(total, callback=checkpoint_now_and_then(folder), progress_bar=options.progress_bar)
+            skills.save(folder / ARTEFACTS["skills"])
     except KeyboardInterrupt as stop:
         kept = extractor.save_checkpoint()
         run.interrupt(record, extractor.metrics | counts | {"n_updates": extractor.n_updates})
@@ -307,8 +310,8 @@ def meta_train(stage: Stage, options: RunOptions) -> Path:
         device=device,
         verbose=options.verbose,
     )
-    resolved = model.used_settings() if hasattr(model, "used_settings") else {}
     total = timesteps_of(model, settings["total_timesteps"])
+    resolved = model.used_settings() if hasattr(model, "used_settings") else {}
     record = used(
         stage, device, {**settings["training"], **resolved, "n_envs": n_envs, "total_timesteps": total, "training": {}}
     )
@@ -321,15 +324,14 @@ def meta_train(stage: Stage, options: RunOptions) -> Path:
     model.set_logger(configure(str(folder), ["csv", "tensorboard", *(["stdout"] if options.verbose else [])]))
     limit = TimeLimit(None if settings["minutes"] is None else 60 * settings["minutes"])
     limit.started = started - (spent or 0.0)
-    callbacks: list[BaseCallback] = [limit, BorderCheckpoints(checkpoints, total)]
-    if isinstance(model, SkillAlgorithm):
-        more = {"seconds": limit.seconds_so_far}
-        callbacks.append(TrainingCheckpointCallback(checkpoints, CHECKPOINT_SECONDS, more))
+    exact = TrainingCheckpointCallback(checkpoints, CHECKPOINT_SECONDS, {"seconds": limit.seconds_so_far})
+    callbacks = [limit, BorderCheckpoints(checkpoints, total), *([exact] if isinstance(model, SkillAlgorithm) else [])]
     artefact = folder / ARTEFACTS["meta-model"]
     try:
         how = {"progress_bar": options.progress_bar, **({} if spent is None else {"reset_num_timesteps": False})}
-        model.learn(max(0, total - lived), callbacks, **how)
-        model.save(artefact)
+        with going_on(GOING_ON.format(checkpoints)):
+            model.learn(max(0, total - lived), callbacks, **how)
+            model.save(artefact)
     except KeyboardInterrupt as stop:
         model.save(artefact)
         run.interrupt(record, metrics_of(model))

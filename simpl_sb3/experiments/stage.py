@@ -138,7 +138,7 @@ class Stage:
             version = data.pop("schema_version", SCHEMA_VERSION)
             if version == SCHEMA_VERSION:
                 return cls(data["kind"], from_json(data["settings"]), data["inputs"], data["output"])
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
             raise SettingsError(f"This text is no stage ({error}): expected what Stage.as_json() gives.") from error
         raise SettingsError(f"A stage of schema version {version}: this library reads {SCHEMA_VERSION}.")
 

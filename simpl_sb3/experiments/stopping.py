@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-__all__ = ["Stopped", "exit_code", "kept_text", "stop_signals"]
+from simpl_sb3.errors import DivergenceError, EnvironmentSpecError
 
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+__all__ = ["Stopped", "exit_code", "going_on", "kept_text", "stop_signals"]
+
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 class Stopped(KeyboardInterrupt):
@@ -27,8 +29,8 @@ class Stopped(KeyboardInterrupt):
 @contextmanager
 def stop_signals() -> Iterator[None]:
     """
-    Within it, SIGTERM and SIGHUP raise :class:`Stopped`, the first time; a second one does not disturb what is being
-    saved. Signals that were ignored (``nohup``) stay so. Outside the main thread it changes nothing.
+    Within it, Ctrl-C, SIGTERM and SIGHUP raise :class:`Stopped`, the first time; a second one does not disturb what is
+    being saved. Signals that were ignored (``nohup``) stay so. Outside the main thread it changes nothing.
     """
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
@@ -47,6 +49,21 @@ def stop_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def going_on(how: str) -> Iterator[None]:
+    """
+    Adds to errors that end the work, and leave its checkpoints as they are, how it goes on: a full disk, too little
+    memory, learning that diverged, an environment that failed.
+
+    :param how: in a sentence
+    """
+    try:
+        yield
+    except (OSError, MemoryError, DivergenceError, EnvironmentSpecError) as error:
+        error.add_note(how)
+        raise
 
 
 def exit_code(stop: KeyboardInterrupt) -> int:

@@ -15,7 +15,7 @@ from stable_baselines3.common.logger import HumanOutputFormat, Logger, configure
 
 from simpl_sb3.bars import progress
 from simpl_sb3.demonstrations.windows import DemonstrationDataset, WindowBatch
-from simpl_sb3.errors import ModelFileError, SettingsError, SkillMismatchError
+from simpl_sb3.errors import DivergenceError, ModelFileError, SettingsError, SkillMismatchError
 from simpl_sb3.files import write_atomically
 from simpl_sb3.functional import behaviour_cloning_loss, prior_fit_loss, skill_loss, standard_gaussian_kl
 from simpl_sb3.interrupts import uninterrupted
@@ -163,6 +163,7 @@ class SkillExtractor:
         :param checkpoint_interval: updates between two checkpoints in ``folder``; None for none
         :param progress_bar: show one
         :return: the model, frozen
+        :raises DivergenceError: where the losses are NaN or infinite at a logging
         """
         if checkpoint_interval is not None and self.folder is None:
             raise SettingsError("checkpoint_interval is given, but no folder to write checkpoints to")
@@ -264,7 +265,7 @@ class SkillExtractor:
     def _log(self, logger: Logger, train_means: th.Tensor, bar: Any) -> None:
         means = dict(zip(SkillLosses._fields, train_means.tolist(), strict=True))
         if not all(math.isfinite(value) for value in means.values()):
-            raise SettingsError(f"skill extraction diverged by update {self.n_updates}: {means}; lower learning_rate")
+            raise DivergenceError(f"skill extraction diverged by update {self.n_updates}: {means}; lower learning_rate")
         self.metrics = {f"train/{name}": value for name, value in means.items()}
         self.metrics["train/learning_rate"] = self.optimizer.param_groups[0]["lr"]
         if self.validation_data is not None:

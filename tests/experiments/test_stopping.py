@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from simpl_sb3.experiments.stopping import Stopped, exit_code, kept_text, stop_signals
+from simpl_sb3.errors import DivergenceError
+from simpl_sb3.experiments.stopping import Stopped, exit_code, going_on, kept_text, stop_signals
 
 
 def stop_by(number: int) -> None:
@@ -26,7 +27,38 @@ def test_each_ends_with_the_code_that_shells_expect(number: int, code: int) -> N
     finally:
         signal.signal(number, before)
     assert exit_code(caught.value) == code
-    assert isinstance(caught.value, Stopped) == (number != signal.SIGINT)
+    assert isinstance(caught.value, Stopped)
+
+
+def test_a_second_one_does_not_disturb_what_is_being_saved() -> None:
+    saved = []
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def stopped_twice() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            signal.sigtimedwait([], 1)
+        except KeyboardInterrupt:
+            for number in before:
+                os.kill(os.getpid(), number)
+                signal.sigtimedwait([], 0.01)
+            saved.append("all")
+            raise
+
+    try:
+        with pytest.raises(Stopped), stop_signals():
+            stopped_twice()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert saved == ["all"]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), MemoryError(), DivergenceError("NaN")])
+def test_errors_that_end_the_work_say_how_it_goes_on(error: Exception) -> None:
+    with pytest.raises(type(error)) as caught, going_on("The same command goes on."):
+        raise error
+    assert caught.value.__notes__ == ["The same command goes on."]
 
 
 def test_what_is_ignored_stays_ignored_and_other_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,14 @@ import torch as th
 from torch import nn
 
 from simpl_sb3.demonstrations.windows import DemonstrationDataset, Episode
-from simpl_sb3.errors import DatasetError, ModelFileError, SettingsError, SimplError, SkillMismatchError
+from simpl_sb3.errors import (
+    DatasetError,
+    DivergenceError,
+    ModelFileError,
+    SettingsError,
+    SimplError,
+    SkillMismatchError,
+)
 from simpl_sb3.skills.extractor import SkillExtractor
 from simpl_sb3.skills.fit import check_fit
 from simpl_sb3.skills.model import SkillModel
@@ -150,7 +157,7 @@ def test_bad_settings_and_datasets() -> None:
         SkillExtractor(dataset, horizon=31)
     with pytest.raises(SettingsError, match="no folder"):
         SkillExtractor(dataset, **SMALL).learn(1, checkpoint_interval=1)
-    with pytest.raises(SettingsError, match="diverged"):
+    with pytest.raises(DivergenceError, match="diverged"):
         SkillExtractor(dataset, **SMALL, learning_rate=1e18, seed=0).learn(20)
 
 

@@ -96,7 +96,7 @@ def test_cut_and_flipped_files(tmp_path: Path) -> None:
         path.write_bytes(content[:position])
         with pytest.raises(ModelFileError):
             SkillModel.load(path)
-    for position in range(begin):  # of the header, seal and all
+    for position in range(0, begin, 7):  # of the header, seal and all
         path.write_bytes(
             content[:position] + bytes([content[position] ^ (1 << position % 8)]) + content[position + 1 :]
         )
@@ -188,12 +188,11 @@ def test_a_hostile_checkpoint_changes_nothing(name: str, checkpoint: dict[str, A
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     extractor(tmp_path).learn(2, checkpoint_interval=2)
     path, rng = tmp_path / "checkpoint_00000002.pt", np.random.default_rng(0)
-    content = path.read_bytes()
-    for position in [*rng.integers(0, len(content), 150).tolist(), *range(len(content) - 130, len(content))]:
+    content, one = path.read_bytes(), extractor(tmp_path)
+    for position in [*rng.integers(0, len(content), 100).tolist(), *range(len(content) - 130, len(content), 3)]:
         path.write_bytes(
             content[:position] + bytes([content[position] ^ (1 << position % 8)]) + content[position + 1 :]
         )
-        one = extractor(tmp_path)
         with pytest.raises(ModelFileError, match="no checkpoint of this skill extraction"):
             one.restore()
         assert one.n_updates == 0
