@@ -231,16 +231,27 @@ def restored_policy(file: StockFile, policy_class: type[BasePolicy], *spaces: An
     """
     expected = _of_policy(file.tensors)
     try:
-        with th.device("meta"):  # sizes alone: nothing is allocated for what the file does not hold
-            described = policy_class(*spaces, _no_rate, **kwargs)
-        check_tensors(expected, described.state_dict())
+        _check_sizes(kwargs, expected)
+        policy = policy_class(*spaces, _no_rate, **kwargs)
+        check_tensors(expected, policy.state_dict())
     except ModelFileError as error:
         raise ModelFileError(f"{file.path}: its tensors do not fit its settings: {error}.") from None
-    policy = policy_class(*spaces, _no_rate, **kwargs)
     policy.load_state_dict(expected)
     policy.to(file.skills.observation_mean.device)
     policy.set_training_mode(False)
     return policy
+
+
+def _check_sizes(kwargs: Mapping[str, Any], tensors: Mapping[str, th.Tensor]) -> None:
+    """
+    Compare sizes before memory is taken for them.
+
+    :raises ModelFileError: for more layers, or wider ones, than a file has
+    """
+    widest = max((size for tensor in tensors.values() for size in tensor.shape), default=0)
+    layers = list(kwargs["net_arch"])
+    if len(layers) > len(tensors) or max([0, *layers, kwargs.get("lstm_hidden_size", 0)]) > widest:
+        raise ModelFileError(f"there are no {len(layers)} layers of {layers}")
 
 
 def _no_rate(progress: float) -> float:
