@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from simpl_sb3.errors import SettingsError
+from simpl_sb3.experiments.grid import read_grid
 from simpl_sb3.methods import METHODS, Method, find_method
 
 OWN = """
@@ -74,6 +75,22 @@ def test_only_what_trains_can_be_trained() -> None:
         METHODS["spirl"].check_trains()
     with pytest.raises(SettingsError, match="without commas"):
         Method(name="a,b", label="", colour="", adapt="x:y")
+
+
+def test_every_method_stands_in_a_grid_file(tmp_path: Path) -> None:
+    lines = ['domain = "maze"', 'preset = "fast"', "[[tasks]]", 'tasks = "target"', "settings = { n_episodes = 20 }"]
+    lines += [f'[[methods]]\nmethod = "{name}"' for name in METHODS]
+    (tmp_path / "grid.toml").write_text("\n".join(lines))
+    cells = read_grid(tmp_path / "grid.toml").cells()
+    adapted = {cell.stage.settings["method"]: cell.stage for cell in cells if cell.stage.kind == "adapt"}
+    assert list(adapted) == list(METHODS)
+    assert adapted["sac"].inputs == {}
+    assert adapted["sac"].settings["adaptation"]["train_freq"] == 16
+    trained = {cell.stage.settings["method"] for cell in cells if cell.stage.kind == "meta-train"}
+    assert trained == {name for name, method in METHODS.items() if method.train is not None}
+    (tmp_path / "grid.toml").write_text("\n".join(lines).replace("maze", "kitchen"))
+    with pytest.raises(SettingsError, match="sac-her is shown the goal, and the domain kitchen"):
+        read_grid(tmp_path / "grid.toml")
 
 
 def test_methods_load_without_torch() -> None:
