@@ -71,6 +71,14 @@ def test_what_is_damaged_is_refused(source: Path, tmp_path: Path, change: Callab
         read_stock(rewrite(source, tmp_path / "damaged.zip", change), TrialPPO)
 
 
+def test_one_changed_byte_is_found(source: Path, tmp_path: Path) -> None:
+    content = bytearray(source.read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "changed.zip").write_bytes(content)
+    with pytest.raises(ModelFileError, match="the file is damaged"):
+        read_stock(tmp_path / "changed.zip", TrialPPO)
+
+
 def test_what_is_foreign_is_refused(source: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="schema version 2: this release reads 1"):
         read_stock(rewrite_data(source, tmp_path / "newer.zip", schema_version=2), TrialPPO)
