@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from envs_for_tests import LineTask
-from stock_for_tests import LineEnvs, adapted, made, same_episodes, success, trained
+from stock_for_tests import LineEnvs, adapted, by_commands, made, same_episodes, success, trained
 
 from simpl_sb3.algorithms.stock import TrialPPO, read_stock
 from simpl_sb3.algorithms.stock_agents import TrialAgent
@@ -76,3 +76,12 @@ def test_a_file_of_another_method_is_refused(tmp_path: Path) -> None:
     skills = tmp_path / "skills.safetensors"
     with pytest.raises(ModelFileError, match="is not a saved TrialPPO"):
         METHODS["rl2"].make_adapter(skills, {}, LineEnvs(), "cpu")
+
+
+def test_from_the_command_line(tmp_path: Path) -> None:
+    small = ["--n-steps", "8", "--batch-size", "8", "--net-arch", "8", "--lstm-hidden-size", "4"]
+    train = ["--total-timesteps", "32", "--episodes-per-trial", "2", "--n-envs", "2", *small]
+    rows, record = by_commands("rl2", tmp_path, train, ["--n-episodes", "3"])
+    assert [(row.method, row.task, row.episode) for row in rows] == [("rl2", "at+2", episode) for episode in (1, 2, 3)]
+    assert record["settings"]["n_episodes"] == 3
+    assert (tmp_path / "meta" / "progress.csv").read_text().count("\n") > 1

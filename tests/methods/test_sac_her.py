@@ -6,7 +6,18 @@ from typing import Any
 import numpy as np
 import pytest
 from envs_for_tests import LineTask
-from stock_for_tests import HORIZON, LINE_GOALS, TASKS, LineEnvs, adapted, made, same_episodes, success, trained
+from stock_for_tests import (
+    HORIZON,
+    LINE_GOALS,
+    TASKS,
+    LineEnvs,
+    adapted,
+    by_commands,
+    made,
+    same_episodes,
+    success,
+    trained,
+)
 
 from simpl_sb3.algorithms.stock import GoalSAC, read_stock
 from simpl_sb3.algorithms.stock_agents import GoalAgent
@@ -93,3 +104,21 @@ def test_an_episode_is_a_skill_after_the_other(tmp_path: Path) -> None:
             LINE_GOALS.achieved(finished.episode.env_observations), LINE_GOALS.goal(finished.job.task)[None]
         )
         assert finished.success == hits.any()
+
+
+def test_from_the_command_line(tmp_path: Path) -> None:
+    train = [
+        "--total-timesteps",
+        "60",
+        "--net-arch",
+        "8",
+        "--batch-size",
+        "8",
+        "--learning-starts",
+        "8",
+        "--n-envs",
+        "2",
+    ]
+    rows, record = by_commands("sac-her", tmp_path, train, ["--n-episodes", "2", "--gradient-steps", "1"])
+    assert [(row.method, row.task, row.episode) for row in rows] == [("sac-her", "at+2", 1), ("sac-her", "at+2", 2)]
+    assert record["settings"]["gradient_steps"] == 1
