@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 
 from simpl_sb3 import Episode
-from simpl_sb3.domains import Demonstrator, Domain
+from simpl_sb3.domains import Demonstrator, Domain, Goals
 from simpl_sb3.settings import Settings, setting
 
 
@@ -78,5 +78,10 @@ DOMAIN = Domain(
     name="line",
     env_id="TestLine-v0",
     task_sets={"train": LineEnv.train_tasks, "test": LineEnv.test_tasks},
+    goals=Goals(
+        goal=lambda task: np.array([task.goal]),
+        achieved=lambda observations: observations[:, :1],
+        reached=lambda places, goals: np.abs(places[:, 0] - goals[:, 0]) < 1.0,
+    ),
     demonstrator=Demonstrator(demonstrate=walk, settings=WalkSettings, dataset_id="own/line-v0"),
 )

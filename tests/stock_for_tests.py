@@ -1,14 +1,19 @@
 """What the tests of methods over stock learners share: a line with goals, made as the stages make environments."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from envs_for_tests import ACTIONS, OBSERVATIONS, LineTask, line_envs, straight_skills
+from gymnasium.spaces import Box
 
 from simpl_sb3.experience.collector import FinishedEpisode
 from simpl_sb3.experience.goals import Goals
+from simpl_sb3.experiments.cli import main
 from simpl_sb3.methods import METHODS
+from simpl_sb3.results.rows import read_results
 from simpl_sb3.skills.model import SkillModel
 from simpl_sb3.skills.vec_env import SkillVecEnv
 
@@ -86,3 +91,21 @@ def same_episodes(one: list[Any], other: list[Any]) -> bool:
         and np.array_equal(mine.episode.next_observations, theirs.episode.next_observations)
         for (agent, episode, mine), (agent_too, episode_too, theirs) in zip(one, other, strict=True)
     )
+
+
+def by_commands(
+    method: str, folder: Path, train: Sequence[str], adapt: Sequence[str]
+) -> tuple[list[Any], dict[str, Any]]:
+    """Meta-train and adapt by the command line, in the domain of ``own_domain_for_tests``: its rows and settings."""
+    text = Path(__file__).with_name("own_domain_for_tests.py").read_text()
+    (folder / "line.py").write_text(text)  # registers its environment anew: other tests register copies of their own
+    space = np.float32(20.0) * np.ones(1, np.float32)
+    straight_skills(Box(-space, space), Box(-1.0, 1.0, (1,), np.float32), 2).save(folder / "skills.safetensors")
+    words = ["--method", method, "--domain", str(folder / "line.py"), "--device", "cpu", "--no-progress-bar"]
+    source, rows = str(folder / "meta" / "model.zip"), folder / "rows.csv"
+    main(
+        ["meta-train", *words, "--skills", str(folder / "skills.safetensors"), "--output", str(folder / "meta"), *train]
+    )
+    main(["adapt", *words, "--from", source, "--output", str(rows), *adapt])
+    (file,) = read_results(rows)
+    return list(file.rows), json.loads(rows.with_suffix(".json").read_text())

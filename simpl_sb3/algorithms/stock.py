@@ -7,7 +7,7 @@ Algorithms of SB3 and sb3-contrib as methods use them: their own loops and updat
     weights.safetensors  the policy's tensors, and SAC's entropy coefficient
     skills.safetensors   the skills' tensors
 
-A model goes on from its weights with new optimisers.
+The file is sealed (``simpl_sb3.seals``). A model goes on from its weights with new optimisers.
 """
 
 import io
@@ -29,11 +29,13 @@ from stable_baselines3.common.policies import BasePolicy
 
 from simpl_sb3.algorithms.arrays import existing, with_ending
 from simpl_sb3.algorithms.checks import as_callbacks
+from simpl_sb3.algorithms.files import member
 from simpl_sb3.algorithms.progress import SkillProgressBar
 from simpl_sb3.algorithms.tasks import default_timesteps
 from simpl_sb3.errors import ModelFileError, SettingsError, SimplError
 from simpl_sb3.files import write_atomically
 from simpl_sb3.interrupts import uninterrupted
+from simpl_sb3.seals import check_zip_seal, seal_zip
 from simpl_sb3.skills.base import Skills
 from simpl_sb3.skills.tensor_files import check_tensors
 
@@ -148,7 +150,7 @@ class StockModel(BaseAlgorithm):
             archive.writestr("data", json.dumps(data, indent=1))
             archive.writestr("weights.safetensors", _bytes(weights))
             archive.writestr("skills.safetensors", _bytes(self.skills.state_dict()))
-        write_atomically(with_ending(path, ".zip"), content.getvalue())
+        write_atomically(with_ending(path, ".zip"), seal_zip(content.getvalue()))
 
     @classmethod
     def load(cls, *args: Any, **kwargs: Any) -> Self:
@@ -197,17 +199,19 @@ def read_stock(path: Path | str, kind: type[StockModel], device: str = "cpu") ->
     :param device: of skills and tensors
     :raises ModelFileError: for a file that is missing, corrupt, or of another kind
     """
-    path = existing(path, ".zip", "model file")
+    file: Any = existing(path, ".zip", "model file")
     try:
-        with zipfile.ZipFile(path) as archive:
-            data = json.loads(_member(archive, "data", MAX_DATA_BYTES))
+        content = io.BytesIO(file.read() if hasattr(file, "read") else file.read_bytes())
+        check_zip_seal(content)
+        with zipfile.ZipFile(content) as archive:
+            data = json.loads(member(archive, "data", MAX_DATA_BYTES))
             given, version = data["class"], data["schema_version"]
             if given != kind.__name__:
                 raise ModelFileError(f"{path} holds a {given}: expected a {kind.__name__}.")
             if version != SCHEMA_VERSION:
                 raise ModelFileError(f"{path} has schema version {version}: this release reads {SCHEMA_VERSION}.")
             weights, skills = (
-                from_safetensors(_member(archive, name, MAX_TENSOR_BYTES)) for name in StockFile.expected_members[1:]
+                from_safetensors(member(archive, name, MAX_TENSOR_BYTES)) for name in StockFile.expected_members[1:]
             )
         found = _skills(data["skills"], skills, device)
         settings, names = dict(data["settings"]), tuple(map(str, data["tasks"]))
@@ -231,16 +235,27 @@ def restored_policy(file: StockFile, policy_class: type[BasePolicy], *spaces: An
     """
     expected = _of_policy(file.tensors)
     try:
-        with th.device("meta"):  # sizes alone: nothing is allocated for what the file does not hold
-            described = policy_class(*spaces, _no_rate, **kwargs)
-        check_tensors(expected, described.state_dict())
+        _check_sizes(kwargs, expected)
+        policy = policy_class(*spaces, _no_rate, **kwargs)
+        check_tensors(expected, policy.state_dict())
     except ModelFileError as error:
         raise ModelFileError(f"{file.path}: its tensors do not fit its settings: {error}.") from None
-    policy = policy_class(*spaces, _no_rate, **kwargs)
     policy.load_state_dict(expected)
     policy.to(file.skills.observation_mean.device)
     policy.set_training_mode(False)
     return policy
+
+
+def _check_sizes(kwargs: Mapping[str, Any], tensors: Mapping[str, th.Tensor]) -> None:
+    """
+    Compare sizes before memory is taken for them.
+
+    :raises ModelFileError: for more layers, or wider ones, than a file has
+    """
+    widest = max((size for tensor in tensors.values() for size in tensor.shape), default=0)
+    layers = list(kwargs["net_arch"])
+    if len(layers) > len(tensors) or max([0, *layers, kwargs.get("lstm_hidden_size", 0)]) > widest:
+        raise ModelFileError(f"there are no {len(layers)} layers of {layers}")
 
 
 def _no_rate(progress: float) -> float:
@@ -254,16 +269,6 @@ def _of_policy(tensors: Mapping[str, th.Tensor]) -> dict[str, th.Tensor]:
 
 def _bytes(tensors: Mapping[str, th.Tensor]) -> bytes:
     return to_safetensors({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()})
-
-
-def _member(archive: zipfile.ZipFile, name: str, at_most: int) -> bytes:
-    """
-    :raises ValueError: for a member that unpacks to more than models have
-    """
-    size = archive.getinfo(name).file_size
-    if size > at_most:
-        raise ValueError(f"its member {name} unpacks to {size} bytes")
-    return archive.read(name)
 
 
 def _skills(settings: Mapping[str, Any], tensors: Mapping[str, th.Tensor], device: str) -> Skills:

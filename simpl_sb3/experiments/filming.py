@@ -192,8 +192,9 @@ def take_episode(agent: Any, env_id: str, task: Any, seed: int, filmed: bool = F
         th.manual_seed(seed)
         observation, _ = env.reset(seed=seed, options={"task": task})
         observations = [np.asarray(observation)[None]]
+        state = None  # of agents with a memory, as SB3's recurrent policies have
         while not ended:
-            z, _ = agent.predict(observation, deterministic=False)
+            z, state = agent.predict(observation, state, deterministic=False)
             observation, reward, terminated, truncated, info = env.step(z)
             observations.append(info["skill_observations"])
             total_reward += reward

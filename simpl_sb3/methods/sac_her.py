@@ -27,7 +27,7 @@ class SacHerTrainingSettings(SacLearnerSettings):
     Of Stable-Baselines3's SAC and HerReplayBuffer, over skills.
 
     :param buffer_size: skills kept, of all environments together
-    :param ent_coef: as there. Note: SB3 has 1, beside which rewards of 1 at the goal count little
+    :param ent_coef: as there. Note: SB3 has 1; then to go on, and be paid for entropy, is worth more than the goal
     :param learning_starts: random skills of all environments together, before the first update
     :param train_freq: skills per environment between two rounds of updates
     :param gradient_steps: updates per round; -1 for as many as skills in it. Note: SB3 has 1, for one environment
@@ -35,7 +35,7 @@ class SacHerTrainingSettings(SacLearnerSettings):
     :param goal_selection_strategy: where in the episode goals in hindsight come from
     """
 
-    ent_coef: float = setting(0.1, above=0.0, at_most=1e6)
+    ent_coef: float = setting(0.01, above=0.0, at_most=1e6)
     learning_starts: int = setting(1_000, at_least=0, at_most=100_000_000)
     train_freq: int = setting(1, at_least=1, at_most=1_000_000)
     gradient_steps: int = setting(20, at_least=-1, at_most=1_000_000)

@@ -72,7 +72,7 @@ def test_hindsight_rewards_as_the_task_itself_would() -> None:
         rewards, terminated = LineTask(float(goals[k])).rewards(passed)
         assert samples.rewards[k].item() == float(rewards.any())
         assert samples.dones[k].item() == float(terminated.any())
-    assert 0.1 < samples.rewards.mean() < 0.9
+    assert 0.1 < samples.rewards.mean() < 0.98
     assert not any(added[row]["rewards"].any() for row in rows)  # nothing real was rewarded
 
 

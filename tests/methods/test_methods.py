@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from simpl_sb3.errors import SettingsError
-from simpl_sb3.methods import METHODS, Method, find_method
+from simpl_sb3.experiments.grid_file import read_grid
+from simpl_sb3.methods import METHODS, Method, find_method, trained_as
 
 OWN = """
 from simpl_sb3.methods import Method
@@ -37,7 +38,7 @@ def test_the_table_names_its_methods() -> None:
 
 def test_unknown_methods_are_refused_with_the_names_that_there_are() -> None:
     with pytest.raises(
-        SettingsError, match="No method 'ppo': expected one of simpl, spirl, pearl, .*sac, .*module:NAME"
+        SettingsError, match=r"No method 'ppo': expected one of simpl, spirl, pearl, .*sac, .*module:NAME"
     ):
         find_method("ppo")
     with pytest.raises(SettingsError, match="it cannot be imported"):
@@ -74,6 +75,22 @@ def test_only_what_trains_can_be_trained() -> None:
         METHODS["spirl"].check_trains()
     with pytest.raises(SettingsError, match="without commas"):
         Method(name="a,b", label="", colour="", adapt="x:y")
+
+
+def test_every_method_stands_in_a_grid_file(tmp_path: Path) -> None:
+    lines = ['domain = "maze"', 'preset = "fast"', "[[tasks]]", 'tasks = "target"', "settings = { n_episodes = 20 }"]
+    lines += [f'[[methods]]\nmethod = "{name}"' for name in METHODS]
+    (tmp_path / "grid.toml").write_text("\n".join(lines))
+    cells = read_grid(tmp_path / "grid.toml").cells()
+    adapted = {cell.stage.settings["method"]: cell.stage for cell in cells if cell.stage.kind == "adapt"}
+    assert list(adapted) == list(METHODS)
+    assert adapted["sac"].inputs == {}
+    assert adapted["sac"].settings["adaptation"]["train_freq"] == 16
+    trained = {cell.stage.settings["method"] for cell in cells if cell.stage.kind == "meta-train"}
+    assert trained == {trained_as(name) for name, method in METHODS.items() if method.train is not None}
+    (tmp_path / "grid.toml").write_text("\n".join(lines).replace("maze", "kitchen"))
+    with pytest.raises(SettingsError, match="sac-her is shown the goal, and the domain kitchen"):
+        read_grid(tmp_path / "grid.toml")
 
 
 def test_methods_load_without_torch() -> None:
