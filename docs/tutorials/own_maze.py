@@ -55,7 +55,8 @@ def main(
     output: Path = Path("own_maze"),
     trajectories: int = 400,
     updates: int = 1500,
-    timesteps: int = 24_000,
+    timesteps: int = 12_000,
+    gradient_steps: int = 100,
     episodes: int = 30,
     seed: int = 0,
 ) -> None:
@@ -69,8 +70,9 @@ def main(
     skills = extractor.learn(updates)
     print(f"skills: action error {extractor.metrics['validation/action_mse']:.3f} on episodes set aside")
 
-    small = {"net_arch": (96, 96), "tasks_per_update": (2, 8), "gradient_steps": 100, "exploration_latent_skills": 20}
-    model = SkillPriorPEARL("MlpPolicy", envs(skills, len(TRAIN)), seed=seed, **small).learn(timesteps)
+    small = {"net_arch": (96, 96), "tasks_per_update": (2, 8), "exploration_latent_skills": 20}
+    model = SkillPriorPEARL("MlpPolicy", envs(skills, len(TRAIN)), seed=seed, gradient_steps=gradient_steps, **small)
+    model.learn(timesteps)
     success = model.metrics()
     print({name: round(value, 2) for name, value in success.items() if "success" in name})
     output.mkdir(parents=True, exist_ok=True)

@@ -49,7 +49,7 @@ def test_every_tutorial_has_a_page() -> None:
 def test_own_maze(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     tutorial = load("own_maze")
     monkeypatch.setattr(tutorial, "EPISODE", 30)
-    tutorial.main(trajectories=6, updates=2, timesteps=1, episodes=3)
+    tutorial.main(trajectories=6, updates=2, timesteps=1, gradient_steps=1, episodes=3)
     assert "unseen goals: first 3 episodes" in capsys.readouterr().out
     assert len(SkillPriorPEARL.load(folder / "own_maze" / "model.zip").task_names) == len(tutorial.TRAIN)
 
