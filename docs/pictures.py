@@ -23,7 +23,6 @@ from simpl_envs.maze.layout import BODY_ORIGIN
 from simpl_envs.maze.planner import plan_trajectories
 from simpl_sb3 import PRETRAINED, SkillModel, SkillPriorPEARL, SkillPriorSAC, make_skill_vec_env
 from simpl_sb3.domains import find_domain
-from simpl_sb3.experience.collector import EpisodeCollector, Job
 from simpl_sb3.experiments.checking import live_prior
 from simpl_sb3.report.figures import styled
 from simpl_sb3.report.methods import BLUE, GREEN, GREY, VERMILION
@@ -78,25 +77,10 @@ def draw_data() -> None:
 
 
 def prior_paths(skills: SkillModel, n: int, n_skills: int) -> list[np.ndarray]:
-    """Paths (L, 2) of episodes in which the skill prior acts alone."""
-    env = make_skill_vec_env("SimplMaze-v0", skills, n, seed=0, max_episode_steps=n_skills * skills.horizon)
-    env.reset()
-    jobs = [Job(MAZE_TASK_SETS["target"][1], 0, "prior") for _ in range(n)]
-
-    @th.no_grad()
-    def act(observations: np.ndarray, _: th.Tensor) -> np.ndarray:
-        mean, std = skills.prior(th.as_tensor(observations))
-        return (mean + std * th.randn_like(std)).numpy()
-
-    collector = EpisodeCollector(env, act, lambda _: jobs.pop() if jobs else None, lambda _: th.zeros(0), 0)
-    episodes: list[np.ndarray] = []
-    while collector.active.any():
-        for finished in collector.step().finished:
-            seen = finished.episode.env_observations
-            assert seen is not None
-            episodes.append(seen[:, :2])
-    env.close()
-    return episodes
+    """Paths (L, 2) of episodes in which the skill prior acts alone, under a goal that it hardly ever meets."""
+    limit = n_skills * skills.horizon
+    life = live_prior(skills, find_domain("maze"), "1-19", n_episodes=n, max_episode_steps=limit)
+    return [path_of(finished) for finished in life.episodes]
 
 
 def draw_skills() -> None:

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout, suppress
+from typing import Any
 
 import tyro
 
@@ -24,7 +25,7 @@ def completion(verbs: Mapping[str, type[Verb]], arguments: Sequence[str]) -> str
     """
     if len(arguments) != 1 or arguments[0] not in SHELLS:
         raise SettingsError(f"completion {' '.join(arguments)}: expected one of {', '.join(SHELLS)}.")
-    forms = {name: form_of(verb) for name, verb in verbs.items()}
+    forms: dict[str, Any] = {name: form_of(verb) for name, verb in verbs.items()}
     said = io.StringIO()
     with redirect_stdout(said), suppress(SystemExit):
         tyro.extras.subcommand_cli_from_dict(

