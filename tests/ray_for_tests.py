@@ -74,9 +74,10 @@ class Cluster:
             words = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *where, "--num-cpus=1"]
             words += ["--node-ip-address=127.0.0.1", "--object-store-memory=80000000", "--disable-usage-stats"]
             words += ["--include-dashboard=false"] if head else []
-            log = (self.folder / f"node{len(self.nodes)}.log").open("ab")
-            node = subprocess.Popen(words, stdout=log, stderr=log, env=ENVIRONMENT, start_new_session=True)
-            if self._is_up(node, log_path=Path(log.name)):
+            path = self.folder / f"node{len(self.nodes)}.log"
+            with path.open("wb") as log:
+                node = subprocess.Popen(words, stdout=log, stderr=log, env=ENVIRONMENT, start_new_session=True)
+            if self._is_up(node, path):
                 self.nodes.append(node)
                 return
             self._kill(node)
@@ -84,10 +85,10 @@ class Cluster:
         pytest.skip("Ray could not start a node on this machine")
 
     @staticmethod
-    def _is_up(node: "subprocess.Popen[bytes]", log_path: Path) -> bool:
+    def _is_up(node: "subprocess.Popen[bytes]", log: Path) -> bool:
         until = time.monotonic() + 90
         while time.monotonic() < until and node.poll() is None:
-            if "Ray runtime started" in log_path.read_text(errors="replace"):
+            if "Ray runtime started" in log.read_text(errors="replace"):
                 return True
             time.sleep(0.2)
         return False

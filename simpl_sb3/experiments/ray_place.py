@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from simpl_sb3.errors import SettingsError
-from simpl_sb3.experiments.grid import Cell
+from simpl_sb3.experiments.grid import STAGES, Cell
 from simpl_sb3.experiments.places import LOGS, Ended, Run, log_of
 from simpl_sb3.experiments.ray_stage import Desk, Result, Task, pack, run_task, unpack
 from simpl_sb3.files import write_atomically
@@ -111,13 +111,13 @@ class RayTasks:
     def _needed(self, cell: Cell) -> list[Path]:
         """What a stage reads, and what it has left itself when it was stopped."""
         before = [self._cells[key].stage.output for key in cell.after if key in self._cells]
-        named = {str(text).partition("/")[0] + "/" + str(text).split("/")[1] for text in _paths(cell)}
-        places = {*before, *named}
-        files = [file for place in sorted(places) for file in (self.folder / place).rglob("*") if file.is_file()]
-        own = self.folder / cell.stage.output
-        files += [file for file in own.parent.glob(f"*{own.stem}*") if file.is_file()]
-        files += [file for part in own.parent.glob(f"*{own.stem}*") if part.is_dir() for file in part.rglob("*")]
-        return list(dict.fromkeys(file for file in files if file.is_file()))
+        roots = [self.folder / place for place in dict.fromkeys((*before, *_read_from(cell)))]
+        return [file for root in (*roots, *self._own(cell)) for file in _files(root)]
+
+    def _own(self, cell: Cell) -> list[Path]:
+        """What a stage writes, and has written so far."""
+        output = self.folder / cell.stage.output
+        return [path for pattern in (f"{output.stem}*", f".{output.stem}*") for path in output.parent.glob(pattern)]
 
     def keep(self, cell: Cell, result: Result) -> Ended:
         """Put what came back into the grid's folder."""
@@ -136,14 +136,14 @@ class RayTasks:
         return Ended(result.code)
 
     def _move(self, arriving: Path, cell: Cell) -> None:
-        """A stage's folder takes the place of an earlier one at once; of single files, JSON comes last."""
+        """What came back takes the place of what was there; a folder at once, of single files JSON last."""
+        for earlier in self._own(cell):
+            shutil.rmtree(earlier) if earlier.is_dir() else earlier.unlink()
         output = self.folder / cell.stage.output
         if (arriving / cell.stage.output).is_dir():
-            shutil.rmtree(output, ignore_errors=True)
             output.parent.mkdir(parents=True, exist_ok=True)
             (arriving / cell.stage.output).rename(output)
-        rest = [file for file in arriving.rglob("*") if file.is_file()]
-        for file in sorted(rest, key=lambda file: file.suffix == ".json"):
+        for file in sorted(_files(arriving), key=lambda file: file.suffix == ".json"):
             target = self.folder / file.relative_to(arriving)
             target.parent.mkdir(parents=True, exist_ok=True)
             file.replace(target)
@@ -165,10 +165,15 @@ class RayTasks:
         self.ray.shutdown()
 
 
-def _paths(cell: Cell) -> list[str]:
-    """Inputs and datasets of a stage that lie in the grid's folder."""
+def _read_from(cell: Cell) -> list[str]:
+    """Folders of the grid that a stage reads: of its inputs and datasets, ``stages/NAME`` of ``stages/NAME/...``."""
     named = [*cell.stage.inputs.values(), cell.stage.settings.get("datasets")]
-    return [text for text in named if isinstance(text, str) and text.startswith("stages/")]
+    inside = [text for text in named if isinstance(text, str) and text.startswith(f"{STAGES}/")]
+    return ["/".join(text.split("/")[:2]) for text in inside]
+
+
+def _files(root: Path) -> list[Path]:
+    return [root] if root.is_file() else [file for file in root.rglob("*") if file.is_file()]
 
 
 class _TaskRun:

@@ -61,8 +61,8 @@ def short() -> Iterator[Path]:
 
 def run_grid(two: Cluster, out: Path, shares: str) -> "subprocess.Popen[str]":
     words = [sys.executable, "-W", "ignore", "-c", GRID, two.address, str(out), shares]
-    log = out.with_suffix(".err").open("w")
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, text=True, env=ENVIRONMENT, cwd=out.parent)
+    with out.with_suffix(".err").open("w") as log:
+        return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, text=True, env=ENVIRONMENT, cwd=out.parent)
 
 
 @needs_ray
@@ -71,15 +71,15 @@ def run_grid(two: Cluster, out: Path, shares: str) -> "subprocess.Popen[str]":
 def test_a_node_is_killed_and_the_grid_ends(short: Path, tmp_path: Path, shares: str) -> None:
     with cluster(short, 2) as two:
         out = tmp_path / "grid"
-        process = run_grid(two, out, shares)
-        assert process.stdout is not None
         said: list[str] = []
-        for line in process.stdout:
-            said.append(line.strip())
-            if line.count("begins") and sum("begins: number" in other for other in said) == 4:
-                time.sleep(1.0)
-                two.kill(1)
-        assert process.wait() == 0, out.with_suffix(".err").read_text()
+        with run_grid(two, out, shares) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                said.append(line.strip())
+                if "begins" in line and sum("begins: number" in other for other in said) == 4:
+                    time.sleep(1.0)
+                    two.kill(1)
+        assert process.returncode == 0, out.with_suffix(".err").read_text()
     assert said[-1] == f"DONE {[f'number {n}' for n in (0, 1, 2, 3, 9)]} broken"
     assert any("lost with its machine, tries again" in line for line in said)
     assert (out / "out" / "9").read_text() == "done"
