@@ -67,6 +67,7 @@ def run_grid(two: Cluster, out: Path, shares: str) -> "subprocess.Popen[str]":
 
 @needs_ray
 @pytest.mark.ray
+@pytest.mark.timeout(1_500)
 @pytest.mark.parametrize("shares", ["shared", "apart"])
 def test_a_node_is_killed_and_the_grid_ends(short: Path, tmp_path: Path, shares: str) -> None:
     with cluster(short, 2) as two:
@@ -89,6 +90,7 @@ def test_a_node_is_killed_and_the_grid_ends(short: Path, tmp_path: Path, shares:
 
 @needs_ray
 @pytest.mark.ray
+@pytest.mark.timeout(1_500)
 @pytest.mark.filterwarnings("ignore")  # of Ray's import
 def test_ray_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", ENVIRONMENT["PYTHONPATH"])
