@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test docs plain check format lint type clean
+.PHONY: help setup demo test ray docs plain check format lint type clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -34,6 +34,11 @@ test: $(STAMP)  ## all tests that are not slow, two at a time
 
 docs: $(STAMP)  ## the documentation site, docs/_build/html; offline, warnings are errors
 	$(BIN)/python -m sphinx -W -n -q --keep-going -b html docs docs/_build/html $(ARGS)
+
+ray: export OMP_NUM_THREADS = 1
+ray: $(STAMP)  ## grids on a Ray cluster of two nodes on this machine, one of them killed half-way
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[dev,ray]'
+	$(BIN)/python -m pytest -m ray -n 0 tests/experiments/test_ray_place.py $(ARGS)
 
 plain: $(STAMP)  ## the demo's short form without EGL, and beside a busy process
 	$(BIN)/python .ci/plain_machine.py

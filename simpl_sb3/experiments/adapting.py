@@ -11,6 +11,7 @@ import numpy as np
 from simpl_sb3.domains import Domain, find_domain
 from simpl_sb3.errors import ResultsError, SettingsError
 from simpl_sb3.experiments import running
+from simpl_sb3.experiments.episode_log import EpisodeLog
 from simpl_sb3.experiments.recorder import Adapted, RowKeeper
 from simpl_sb3.experiments.row_file import RowFile, remove_results
 from simpl_sb3.experiments.run_folder import lineage_of
@@ -72,23 +73,33 @@ def adapt(stage: Stage, options: RunOptions) -> list[Adapted]:
         keeper.write_kept(path.with_suffix(".npz"), overwrite=True)
 
     rows.start(write)
-    agents = _run(adapter, env, tasks, seed, keeper, rows, total)
+    log = EpisodeLog(output, [task.name for task in tasks])
+    agents = _run(adapter, env, tasks, seed, (keeper, log), rows, total)
     rows.keep(interrupted=False)
     remove_results(output, (".mp4", ".png"))  # an earlier film would show other agents than these rows
     return [Adapted(*agent) for agent in zip(tasks, seeds, agents, strict=True)]
 
 
 def _run(
-    adapter: Adapter, env: Any, tasks: list[Any], seed: int, keeper: RowKeeper, rows: RowFile, total: int
+    adapter: Adapter,
+    env: Any,
+    tasks: list[Any],
+    seed: int,
+    kept: tuple[RowKeeper, EpisodeLog],
+    rows: RowFile,
+    total: int,
 ) -> Sequence[Any]:
     """
     Let the adapter run; whatever stops it, the rows so far are written.
 
+    :param kept: what is told each episode
     :param total: episodes that were asked for
     """
+    keeper, log = kept
 
     def on_episode(agent: int, episode: int, finished: Any) -> None:
         keeper(agent, episode, finished)
+        log(agent, episode, finished)
         rows.flush()
 
     able = "checkpoints" in inspect.signature(adapter.run).parameters  # else it starts again
@@ -105,6 +116,7 @@ def _run(
             )
         raise
     finally:
+        log.close()
         keeper.close()
         env.close()
 

@@ -53,8 +53,9 @@ The file of a grid, in TOML: read and checked, all of it, before anything runs.
     minutes = { adapt = 1 }
 
 In tables of settings the text "None" is None, which TOML has no word for. The seed of a meta-training is its
-``train_seed``, over skills or demonstrations of its own for each of ``seeds``; of a method that starts from nothing it is
-100 x seed + train_seed. A stage is named by a fingerprint of everything that decides its outcome: methods that have some in common share them.
+``train_seed``, over skills or demonstrations of its own for each of ``seeds``; of a method that starts from nothing it
+is 100 x seed + train_seed. A stage is named by a fingerprint of everything that decides its outcome: methods that have
+some in common share them.
 """
 
 import tomllib

@@ -12,8 +12,10 @@ from simpl_sb3.errors import SettingsError
 from simpl_sb3.experiments.engine import Engine, Outcome
 from simpl_sb3.experiments.flags import Chosen, WithDevice, say
 from simpl_sb3.experiments.grid import Cell, Grid
-from simpl_sb3.experiments.grid_file import read_grid
-from simpl_sb3.experiments.places import Processes
+from simpl_sb3.experiments.grid_file import find_grid, read_grid
+from simpl_sb3.experiments.grid_view import GridView
+from simpl_sb3.experiments.places import Place, Processes
+from simpl_sb3.experiments.ray_place import RayTasks
 from simpl_sb3.experiments.run_folder import check_writable
 from simpl_sb3.settings import setting
 
@@ -23,36 +25,57 @@ __all__ = ["GridVerb"]
 @dataclass(frozen=True, kw_only=True)
 class GridVerb(WithDevice):
     """
-    Run a grid of experiments, in processes: methods x seeds x task sets, from a TOML file (see
-    simpl_sb3/experiments/grid.py). Stages that methods share run once; the same command goes on after an interruption.
+    Run a grid of experiments: methods x seeds x task sets, from a TOML file (see simpl_sb3/experiments/grid_file.py)
+    or by the name of one that comes along, such as fig4-maze. Stages that methods share run once; the same command goes
+    on after an interruption.
 
-    :param file: the grid
-    :param output: folder for stages, logs, results and the report
-    :param workers: stages that run at a time, each on one core
+    :param file: the grid's file or name
+    :param output: folder for stages, logs, results and the report; runs/NAME by default
+    :param budget: a smaller form that the grid declares, such as small
+    :param workers: cores to use, each for a stage; one by default, with --ray all that there are
+    :param ray: address of a Ray cluster, such as 10.0.0.1:6379 or auto; "local" starts Ray on this machine
     :param dry_run: only print what would run, and what it costs
     """
 
     positional: ClassVar[frozenset[str]] = frozenset({"file"})
-    file: Annotated[Path, tyro.conf.arg(metavar="FILE")]
-    output: Path
-    workers: int = setting(1, at_least=1, at_most=1_000)
+    file: Annotated[str, tyro.conf.arg(metavar="GRID")]
+    output: Path | None = None
+    budget: str | None = None
+    workers: int | None = setting(None, at_least=1, at_most=10_000)
+    ray: str | None = None
     dry_run: bool = False
 
     def run(self, chosen: Chosen, given: Mapping[str, Any]) -> None:
-        grid = read_grid(self.file)
-        cells, folder = grid.cells(), self.output.resolve()
-        engine = Engine(cells, folder, Processes(folder, self.workers, self.device), grid.minutes, say=say)
-        say(plan(cells, engine))
+        path = find_grid(self.file)
+        grid = read_grid(path)
+        name = path.stem if self.budget is None else f"{path.stem}-{self.budget}"
+        grid = grid if self.budget is None else grid.within(self.budget)
+        cells, folder = grid.cells(), (self.output or Path("runs") / name).resolve()
         if self.dry_run:
+            engine = Engine(cells, folder, Processes(folder, self.workers or 1), grid.minutes, grid.cores)
+            say(plan(cells, engine))
             for cell in cells:
                 say(f"  {'done ' if cell in engine.outcome.done else 'to do'} {cell.key}  {cell.name}")
             return
         check_writable(folder, is_folder=True)
-        outcome = engine.run()
+        with GridView(folder) as view:
+            place = self._place(folder)
+            engine = Engine(cells, folder, place, grid.minutes, grid.cores, view.say, view.watch)
+            view.say(plan(cells, engine))
+            outcome = engine.run()
         rows = [folder / cell.stage.output for cell in outcome.done if cell.stage.kind == "adapt"]
+        logs = [folder / cell.stage.output / "progress.csv" for cell in outcome.done if cell.stage.kind == "meta-train"]
         if rows:
-            say(f"Report: {report(grid, rows, folder / 'report')}")
+            say(f"Report: {report(grid, rows, folder / 'report', [log for log in logs if log.is_file()])}")
         tell_failures(outcome, cells)
+
+    def _place(self, folder: Path) -> Place:
+        """
+        :raises SettingsError: for a Ray that is missing or does not answer
+        """
+        if self.ray is None:
+            return Processes(folder, self.workers or 1, self.device)
+        return RayTasks(folder, self.ray, self.workers, self.device)
 
 
 def plan(cells: Sequence[Cell], engine: Engine) -> str:
@@ -70,14 +93,15 @@ def plan(cells: Sequence[Cell], engine: Engine) -> str:
     return text
 
 
-def report(grid: Grid, rows: Sequence[Path], output: Path) -> Path:
+def report(grid: Grid, rows: Sequence[Path], output: Path, logs: Sequence[Path] = ()) -> Path:
     """Figures, tables and one page from the rows that are there."""
     from simpl_sb3.domains import find_domain
     from simpl_sb3.experiments.reporting import known_facts
     from simpl_sb3.report import make_report
 
+    facts = known_facts([find_domain(grid.domain)])
     kept = [path for file in rows if (path := file.with_suffix(".npz")).exists()]
-    return make_report(rows, output, kept, facts=known_facts([find_domain(grid.domain)]), overwrite=True)
+    return make_report(rows, output, kept, progress=(), logs=logs, facts=facts, overwrite=True)
 
 
 def tell_failures(outcome: Outcome, cells: Sequence[Cell]) -> None:

@@ -19,6 +19,7 @@ from simpl_sb3.report.pictures import (
     group_pictures,
     order_pictures,
     progress_pictures,
+    shown_logs,
     trajectory_pictures,
 )
 from simpl_sb3.report.statistics import statistics_as_csv, statistics_as_markdown
@@ -35,6 +36,7 @@ def make_report(
     kept: Path | Sequence[Path] = (),
     *,
     progress: Sequence[Path] | None = None,
+    logs: Sequence[Path] = (),
     films: Sequence[Path] = (),
     facts: Mapping[str, Facts] | None = None,
     overwrite: bool = False,
@@ -49,6 +51,7 @@ def make_report(
     :param progress: Stable-Baselines3's ``progress.csv`` of meta-trainings, one per run; the curves show what the
         results measure, or successes where they measure different things; None takes those in the folders of
         ``results``
+    :param logs: further ``progress.csv``, of any learner: shown as far as they say something
     :param films: ``.mp4`` files of :mod:`simpl_sb3.report.film`
     :param facts: by environment id, what the files do not say themselves, and what was published;
         :func:`simpl_sb3.experiments.reporting.known_facts` gives those of all domains
@@ -73,12 +76,13 @@ def make_report(
         check_traces(path, found, files)
     shown = [read_film(path) for path in films]
     measures = [group.measure for group in groups]
-    logs = find_logs([Path(path) for path in results], measures) if progress is None else list(map(Path, progress))
+    runs = find_logs([Path(path) for path in results], measures) if progress is None else list(map(Path, progress))
+    runs += shown_logs([Path(path) for path in logs], measures)
     with styled():
         paths = [path for path in given if path.resolve() not in completions]
         others = [
             *trajectory_pictures(paths, files, known),
-            *progress_pictures(logs, measures),
+            *progress_pictures(runs, measures),
         ]
         by_group = [[*group_pictures(group), *order_pictures(group, completions)] for group in groups]
     pictures = [*(picture for own in by_group for picture in own), *others]
@@ -90,7 +94,10 @@ def make_report(
     }
     content |= _figures(pictures, shown)
     names = ["index.html", *content]
-    read = [read_training(log, measures[0].column if len(set(measures)) == 1 else "success") for log in logs]
+    read = [
+        read_training(log, measures[0].column if len(set(measures)) == 1 else "success")
+        for log in dict.fromkeys((*runs, *logs))
+    ]
     trainings = [training for training in read if training is not None]
     parts = list(zip(groups, by_group, strict=True))
     page = html_page(files, parts, others, shown, names, trainings=trainings, facts=known)

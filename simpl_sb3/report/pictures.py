@@ -28,6 +28,7 @@ __all__ = [
     "group_pictures",
     "order_pictures",
     "progress_pictures",
+    "shown_logs",
     "trajectory_pictures",
 ]
 
@@ -178,10 +179,15 @@ def find_logs(places: Sequence[Path], measures: Sequence[Measure]) -> list[Path]
     :param places: files are passed over
     :param measures: as in :func:`progress_pictures`
     """
-    needed = set(_log_columns(_shown_measure(measures)).values())
     found = [(place, log) for place in places if place.is_dir() for log in sorted(place.rglob("progress.csv"))]
     shown = [log for place, log in found if not any(part.startswith(".") for part in log.relative_to(place).parts)]
-    return [log for log in dict.fromkeys(shown) if needed <= _header(log)]
+    return shown_logs(shown, measures)
+
+
+def shown_logs(logs: Sequence[Path], measures: Sequence[Measure]) -> list[Path]:
+    """Of some logs those that :func:`progress_pictures` can show, each once."""
+    needed = set(_log_columns(_shown_measure(measures)).values())
+    return [log for log in dict.fromkeys(logs) if needed <= _header(log)]
 
 
 def _header(log: Path) -> set[str]:

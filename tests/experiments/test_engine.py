@@ -207,6 +207,12 @@ def test_a_grid_of_ones_own_domain(small: Path, tmp_path: Path, capsys: pytest.C
     assert {read_results(path)[0].rows[0].method for path in rows} == {"simpl", "spirl"}
     page = (out / "report" / "index.html").read_text()
     assert "SPiRL" in page
+    assert "Meta-training</h2>" in page
+    lineages = {file.rows[0].method: file.metadata["lineage"] for path in rows for file in read_results(path)}
+    assert [run["stage"] for run in lineages["simpl"]] == ["extract", "meta-train"]
+    assert lineages["spirl"] == lineages["simpl"][:1]
+    assert lineages["simpl"][1]["env_steps"] > 0
+    assert "5 of 5" in (out / "progress.txt").read_text()
     main(["experiment", str(small), "--output", str(out)])
     assert "begins" not in capsys.readouterr().out
 

@@ -178,7 +178,8 @@ def test_a_film_goes_with_the_agents_that_it_shows(tmp_path: Path) -> None:
     for name in ("rows.mp4", "rows.png", "other.mp4"):
         (tmp_path / name).touch()
     run_stage(small_adaptation(SKILLS, tmp_path / "rows.csv"), AGAIN)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["other.mp4", "rows.csv", "rows.json", "rows.npz"]
+    own = [f"rows.{ending}" for ending in ("csv", "json", "npz", "tensorboard")]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other.mp4", *own]
 
 
 # ------------------------------------------------------------ stopping
