@@ -19,6 +19,7 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.algorithms.adaptation import OnEpisode, adapt_tasks
+from simpl_sb3.algorithms.adaptation_checkpoints import AdaptationCheckpoints
 from simpl_sb3.algorithms.multi_task_policy import MultiTaskPolicy
 from simpl_sb3.algorithms.settings import AdaptationSettings, MultiTaskSettings, PolicySettings
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
@@ -197,6 +198,7 @@ class SkillPriorMTRL(TaskTraining):
         seed: int | None = None,
         on_episode: OnEpisode | None = None,
         progress_bar: bool = False,
+        checkpoints: AdaptationCheckpoints | None = None,
         **settings: Any,
     ) -> list[SkillPriorSAC]:
         """
@@ -207,9 +209,10 @@ class SkillPriorMTRL(TaskTraining):
         :param seed: of samples and noise
         :param on_episode: called after every episode with agent, episode (from 1), and a ``FinishedEpisode``
         :param progress_bar: show episodes and success
+        :param checkpoints: go on from them where there are any, and write one now and then
         :param settings: those of ``AdaptationSettings``
         :return: the adapted agents, in the tasks' order; their skills are ``model.distilled``
         """
         self._check_env(env)
         chosen = self.adaptation_settings(**settings)
-        return adapt_tasks(env, tasks, self.distilled, None, chosen, seed, on_episode, progress_bar)
+        return adapt_tasks(env, tasks, self.distilled, None, chosen, seed, on_episode, progress_bar, checkpoints)

@@ -5,14 +5,14 @@ The paper's baseline (Nam et al., 2022): a policy-gradient step inside, TRPO out
 adapted to by policy-gradient steps.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from simpl_sb3.algorithms.settings import MamlSettings
 from simpl_sb3.methods.bc_pearl import CloningSettings, clone, split_cloning
-from simpl_sb3.methods.record import Adapter, MakeEnv, Method, TrainedModel
+from simpl_sb3.methods.record import Adapter, MakeEnv, Method, OnEpisode, TrainedModel
 from simpl_sb3.methods.simpl import MetaPolicyAdapter
 
 __all__ = ["BC_MAML", "BcMamlTrainingSettings"]
@@ -46,13 +46,23 @@ def train(
     return SkillPriorMAML("MlpPolicy", make_env(actions, n_envs), seed=seed, device=device, verbose=verbose, **others)
 
 
+class StepsAdapter(MetaPolicyAdapter):
+    """A model that is ready for steps of policy gradient. After a kill it starts again."""
+
+    def run(self, env: Any, tasks: Sequence[Any], seed: int, on_episode: OnEpisode) -> Sequence[Any]:  # type: ignore[override]
+        agents: Sequence[Any] = self.model.adapt_tasks(
+            env, tasks, seed=seed, on_episode=on_episode, **self.settings.as_dict()
+        )
+        return agents
+
+
 def adapt(source: Path, settings: Mapping[str, Any], make_env: MakeEnv, device: str) -> Adapter:
     """The model of a file."""
     from simpl_sb3.algorithms.skill_prior_maml import SkillPriorMAML
 
     model = SkillPriorMAML.load(source, device=device)
     model.skills.action_bound = DRAWN
-    return MetaPolicyAdapter(model, settings)
+    return StepsAdapter(model, settings)
 
 
 BC_MAML = Method(
