@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from simpl_sb3.algorithms.callbacks import AdaptationEvalCallback
     from simpl_sb3.algorithms.checkpoints import TrainingCheckpointCallback, load_checkpoint
     from simpl_sb3.algorithms.settings import AdaptationSettings
+    from simpl_sb3.algorithms.skill_prior_maml import SkillPriorMAML
     from simpl_sb3.algorithms.skill_prior_mtrl import SkillPriorMTRL
     from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
     from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
@@ -41,6 +42,7 @@ _HOMES = {
     "SkillActionWrapper": "skills.wrapper",
     "SkillExtractor": "skills.extractor",
     "SkillModel": "skills.model",
+    "SkillPriorMAML": "algorithms.skill_prior_maml",
     "SkillPriorMTRL": "algorithms.skill_prior_mtrl",
     "SkillPriorPEARL": "algorithms.skill_prior_pearl",
     "SkillPriorSAC": "algorithms.skill_prior_sac",
@@ -71,6 +73,7 @@ __all__ = [
     "SkillActionWrapper",
     "SkillExtractor",
     "SkillModel",
+    "SkillPriorMAML",
     "SkillPriorMTRL",
     "SkillPriorPEARL",
     "SkillPriorSAC",

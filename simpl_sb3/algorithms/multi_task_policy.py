@@ -51,18 +51,6 @@ class MultiTaskPolicy(SkillPriorPolicy):
         shared = self.distilled.prior(observations.flatten(0, 1))
         return functional.prior_fit_loss(mean.flatten(0, 1), std.flatten(0, 1), *shared)
 
-    def act_in(self, observations: np.ndarray, tasks: np.ndarray) -> np.ndarray:
-        """
-        Skills for observations in different tasks.
-
-        :param observations: (K, O)
-        :param tasks: the task of each, without repetition, (K,)
-        :return: (K, Z)
-        """
-        slots = np.zeros((self.n_agents, observations.shape[1]), np.float32)
-        slots[tasks] = observations
-        return self.act(slots)[tasks]
-
     def predict(
         self,
         observation: np.ndarray | dict[str, np.ndarray],

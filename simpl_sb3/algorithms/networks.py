@@ -39,6 +39,6 @@ class EnsembleMLP(nn.Module):
     def forward(self, inputs: th.Tensor) -> th.Tensor:
         """(M, B, in) -> (M, B, out)."""
         hidden = inputs
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            hidden = self.activation(th.baddbmm(bias, hidden, weight))
+        for layer in range(len(self.weights) - 1):  # a slice of a ParameterList would be a copy without history
+            hidden = self.activation(th.baddbmm(self.biases[layer], hidden, self.weights[layer]))
         return th.baddbmm(self.biases[-1], hidden, self.weights[-1])

@@ -11,6 +11,7 @@ Settings of what learns, each named, documented, defaulted and bounded once.
       +--- AdaptationSettings --------------+       |
       +--- MetaPolicySettings --- MetaTrainingSettings   the last two: ExplorationSettings, too
       +--- MultiTaskSettings             and with it TaskTrainingSettings, of a set of training tasks
+      +--- MamlSettings                  with PolicyGradientSettings, and no learner of the above
 
 The defaults are one recipe for any environment; presets say what they change.
 """
@@ -31,9 +32,12 @@ __all__ = [
     "AgentSettings",
     "ExplorationSettings",
     "LearnerSettings",
+    "MamlAdaptationSettings",
+    "MamlSettings",
     "MetaPolicySettings",
     "MetaTrainingSettings",
     "MultiTaskSettings",
+    "PolicyGradientSettings",
     "PolicySettings",
     "SkillPriorSACSettings",
     "TaskTrainingSettings",
@@ -288,6 +292,56 @@ class MultiTaskSettings(TaskTrainingSettings, PolicySettings):
     gradient_steps: int = setting(100, at_least=-1, at_most=10_000_000)
     skill_kl_target: float = setting(5.0, at_least=0.0)
     skill_kl_multiplier: float = setting(INITIAL_MULTIPLIER, above=0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyGradientSettings(Settings):
+    """
+    Steps of policy gradient on one task.
+
+    :param learning_rate: step on the gradient of the return, whose advantages are standardised
+    :param episodes_per_step: episodes of a task for each step
+    :param gamma: discount per skill
+    :param gae_lambda: 1 for returns less the baseline, 0 for one-step errors
+    """
+
+    learning_rate: float = setting(0.1, above=0.0)
+    episodes_per_step: int = setting(2, at_least=1, at_most=100_000)
+    gamma: float = setting(0.99, at_least=0.0, at_most=1.0)
+    gae_lambda: float = setting(1.0, at_least=0.0, at_most=1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MamlSettings(PolicyGradientSettings, PolicySettings):
+    """
+    Everything that ``SkillPriorMAML`` learns with.
+
+    :param first_order: take a task's inner gradient for a constant in the outer step. Note: not in the paper; the
+        second order costs about twice as much
+    :param max_kl: trust region of the outer step: KL of the tasks' adapted policies to what they were, nats
+    :param batch_size: skills of each task on which that KL and its curvature are measured
+    :param cg_steps: of the conjugate gradient
+    :param cg_damping: added to the diagonal of the KL's curvature
+    :param line_search_steps: steps that are tried, each shorter
+    """
+
+    first_order: bool = True
+    max_kl: float = setting(0.01, above=0.0)
+    batch_size: int = setting(1_000, at_least=1, at_most=1_000_000)
+    cg_steps: int = setting(10, at_least=1, at_most=1_000)
+    cg_damping: float = setting(0.1, at_least=0.0)
+    line_search_steps: int = setting(10, at_least=1, at_most=1_000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MamlAdaptationSettings(PolicyGradientSettings):
+    """
+    How an agent of ``SkillPriorMAML`` adapts to a task.
+
+    :param n_episodes: episodes in all
+    """
+
+    n_episodes: int = setting(205, at_least=1, at_most=10_000_000)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,12 +9,10 @@ Each training task has a policy of its own; all are distilled into a shared one,
 A new task is learned from the shared policy, which stands where SPiRL has the skill prior.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch as th
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
@@ -28,7 +26,7 @@ from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.algorithms.task_training import TaskTraining
 from simpl_sb3.algorithms.updates import MultiTaskLearner
 from simpl_sb3.experience.buffer import TaskReplayBuffer
-from simpl_sb3.experience.collector import EpisodeCollector, Job
+from simpl_sb3.experience.collector import FinishedEpisode, Job
 from simpl_sb3.skills.distilled import DistilledSkills
 
 
@@ -103,43 +101,24 @@ class SkillPriorMTRL(TaskTraining):
 
     def _collect(self, callback: BaseCallback, log_interval: int | None, total_timesteps: int) -> bool:
         """An episode of each training task, by its own policy."""
-        assert self.env is not None
         self.policy.set_training_mode(False)
         callback.on_rollout_start()
-        jobs = deque(Job(task, i, "training") for i, task in enumerate(self.train_tasks))
-
-        def next_job(_: int) -> Job | None:
-            return jobs.popleft() if jobs and self.num_timesteps < total_timesteps else None
-
-        def act(observations: np.ndarray, tasks: th.Tensor) -> np.ndarray:
-            active = np.flatnonzero(collector.active)
-            z = np.zeros((len(observations), self.skills.skill_dim), np.float32)
-            z[active] = self.policy.act_in(observations[active], tasks[active, 0].numpy().astype(int))
-            return z
-
-        collector = EpisodeCollector(self.env, act, next_job, lambda job: th.tensor([float(job.task_index)]), 1)
         self._show("collect")
-        self._iteration_skills = 0
-        while collector.active.any():
-            step = collector.step()
-            self._iteration_skills += len(step.indices)
-            self.num_timesteps += len(step.indices)
-            infos, dones, rewards, new_obs = step.infos, step.dones, step.rewards, collector.observations
-            callback.update_locals(locals())  # SB3's callbacks read them
-            if not callback.on_step():
-                return False
-            self._update_info_buffer(infos, dones)
-            self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
-            for finished in step.finished:
-                for index, episode in self._labelled(finished):
-                    self.replay_buffer.add_episode(index, episode)
-            self._episode_num += len(step.finished)
-        self._last_obs = collector.observations
+        before = self.num_timesteps
+        jobs = [Job(task, i, "training") for i, task in enumerate(self.train_tasks)]
+        if not self._live(jobs, self.policy, callback, total_timesteps, self._store):
+            return False
+        self._iteration_skills = self.num_timesteps - before
         self.num_meta_iterations += 1
         if log_interval is not None and self.num_meta_iterations % log_interval == 0:
             self.dump_logs()
         callback.on_rollout_end()
         return True
+
+    def _store(self, finished: FinishedEpisode) -> None:
+        """Keep an episode for its task, and with hindsight for every task that would have rewarded it."""
+        for index, episode in self._labelled(finished):
+            self.replay_buffer.add_episode(index, episode)
 
     def _n_due(self) -> int:
         if not self.replay_buffer.sizes.all():  # the first iteration was cut short
@@ -224,16 +203,20 @@ class SkillPriorMTRL(TaskTraining):
         **settings: Any,
     ) -> list[SkillPriorSAC]:
         """
-        Learn many tasks at once, each as :meth:`adapt` would, in one batched learner.
+                Learn many tasks at once, each as :meth:`adapt` would, in one batched learner.
 
-        :param env: as many environments as tasks; ``make_skill_vec_env(env_id, model.skills, n_envs=len(tasks))``
-        :param tasks: one per agent; repeat a task for more seeds
-        :param seed: of samples and noise
-        :param on_episode: called after every episode with agent, episode (from 1), and a ``FinishedEpisode``
-        :param progress_bar: show episodes and success
-        :param checkpoints: as :meth:`adapt` takes it
-        :param settings: those of ``AdaptationSettings``
-        :return: the adapted agents, in the tasks' order; their skills are ``model.distilled``
+                :param env: as many environments as tasks; ``make_skill_vec_env(env_id, model.skills, n_envs=len(tasks))``
+                :param tasks: one per agent; repeat a task for more seeds
+                :param seed: of samples and noise
+                :param on_episode: called after every episode with agent, episode (from 1), and a ``FinishedEpisode``
+                :param progress_bar: show episodes and success
+        <<<<<<< HEAD
+                :param checkpoints: as :meth:`adapt` takes it
+        =======
+                :param checkpoints: go on from them where there are any, and write one now and then
+        >>>>>>> methods-own
+                :param settings: those of ``AdaptationSettings``
+                :return: the adapted agents, in the tasks' order; their skills are ``model.distilled``
         """
         self._check_env(env)
         chosen = self.adaptation_settings(**settings)

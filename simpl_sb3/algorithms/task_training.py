@@ -1,19 +1,61 @@
 """What the algorithms that learn on a set of training tasks share: the tasks, relabelling across them, and metrics."""
 
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+import torch as th
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.type_aliases import GymEnv
+from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.algorithms.base import SkillAlgorithm
+from simpl_sb3.algorithms.policies import SkillPriorPolicy
 from simpl_sb3.algorithms.settings import TaskTrainingSettings
 from simpl_sb3.algorithms.tasks import default_timesteps, find_tasks
 from simpl_sb3.errors import SettingsError
-from simpl_sb3.experience.collector import FinishedEpisode
+from simpl_sb3.experience.collector import EpisodeCollector, FinishedEpisode, Job, SkillStep
 from simpl_sb3.experience.episode import SkillEpisode
 from simpl_sb3.skills.fit import find_skills
 
-__all__ = ["TaskTraining"]
+__all__ = ["TaskTraining", "act_in", "live"]
+
+
+def act_in(policy: SkillPriorPolicy, observations: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """
+    Skills for observations, each by a member of its own choice.
+
+    :param policy: of M agents
+    :param observations: (K, O)
+    :param members: of the policy, (K,)
+    :return: (K, Z)
+    """
+    column = np.array([(members[:k] == member).sum() for k, member in enumerate(members)])
+    slots = np.zeros((policy.n_agents, column.max() + 1, observations.shape[1]), np.float32)
+    slots[members, column] = observations
+    z = policy.act(slots.reshape(-1, observations.shape[1]), policy.latents(slots.shape[1]))
+    return z.reshape(*slots.shape[:2], -1)[members, column]
+
+
+def live(
+    env: VecEnv, policy: SkillPriorPolicy, next_job: Callable[[int], Job | None]
+) -> Iterator[tuple[SkillStep, np.ndarray]]:
+    """
+    Live through jobs; the member of the policy that acts is the job's ``task_index``.
+
+    :param next_job: what an environment (by its index) does next; None for nothing
+    :return: each skill of all environments, and what they observe after it
+    """
+
+    def act(observations: np.ndarray, members: th.Tensor) -> np.ndarray:
+        active = np.flatnonzero(collector.active)
+        z = np.zeros((len(observations), policy.skills.skill_dim), np.float32)
+        z[active] = act_in(policy, observations[active], members[active, 0].numpy().astype(int))
+        return z
+
+    collector = EpisodeCollector(env, act, next_job, lambda job: th.tensor([float(job.task_index)]), 1)
+    while collector.active.any():
+        yield collector.step(), collector.observations
 
 
 class TaskTraining(SkillAlgorithm):
@@ -84,6 +126,40 @@ class TaskTraining(SkillAlgorithm):
         return 0 if self.env is None else default_timesteps(self.env, self.skills.horizon)
 
     # ------------------------------------------------------------ episodes
+
+    def _live(
+        self,
+        jobs: Sequence[Job],
+        policy: SkillPriorPolicy,
+        callback: BaseCallback,
+        total_timesteps: int,
+        keep: Callable[[FinishedEpisode], None],
+    ) -> bool:
+        """
+        Live through jobs, each by the policy's member of its task; none begins once ``total_timesteps`` are lived.
+
+        :param keep: called with every episode
+        :return: False where a callback ends the learning
+        """
+        assert self.env is not None
+        left = list(reversed(jobs))
+
+        def next_job(_: int) -> Job | None:
+            return left.pop() if left and self.num_timesteps < total_timesteps else None
+
+        for step, new_obs in live(self.env, policy, next_job):
+            self.num_timesteps += len(step.indices)
+            infos, dones, rewards = step.infos, step.dones, step.rewards
+            callback.update_locals({**locals(), "env": self.env})  # SB3's callbacks read them
+            if not callback.on_step():
+                return False
+            self._update_info_buffer(infos, dones)
+            self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
+            for finished in step.finished:
+                keep(finished)
+            self._episode_num += len(step.finished)
+            self._last_obs = new_obs
+        return True
 
     def _labelled(self, finished: FinishedEpisode) -> list[tuple[int, SkillEpisode]]:
         """

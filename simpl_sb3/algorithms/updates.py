@@ -23,7 +23,16 @@ from simpl_sb3.numerics import matmul_precision
 from simpl_sb3.skills.tensor_files import check_optimizer_state
 from simpl_sb3.threads import largest_layer, small_products
 
-__all__ = ["AgentLearner", "KLBudget", "Learner", "MetaLearner", "MultiTaskLearner", "Update", "check_like"]
+__all__ = [
+    "AgentLearner",
+    "KLBudget",
+    "Learner",
+    "MetaLearner",
+    "MultiTaskLearner",
+    "NoLearner",
+    "Update",
+    "check_like",
+]
 
 
 class KLBudget(nn.Module):
@@ -178,6 +187,14 @@ class Learner:
                 budget.log_multiplier.copy_(state["multipliers"][name])
         for name, optimizer in self.all_optimizers().items():
             optimizer.load_state_dict(copy.deepcopy(checked[name]))  # torch would share moments with their source
+
+
+class NoLearner(Learner):
+    """Of a policy that no optimiser changes."""
+
+    def __init__(self, policy: SkillActorCritic) -> None:
+        self.policy = policy
+        self.optimizers, self.budgets = {}, {}
 
 
 class AgentLearner(Learner):

@@ -2,7 +2,16 @@
 
 from typing import Any
 
-from simpl_sb3.domains.preset import FAST_ADAPT, FAST_META, PAPER_ADAPT, PAPER_META, PAPER_SKILLS, PAPER_SPIRL, Preset
+from simpl_sb3.domains.preset import (
+    FAST_ADAPT,
+    FAST_META,
+    PAPER_ADAPT,
+    PAPER_META,
+    PAPER_MULTI_TASK,
+    PAPER_SKILLS,
+    PAPER_SPIRL,
+    Preset,
+)
 
 __all__ = ["PRESETS"]
 
@@ -44,6 +53,20 @@ PRESETS = (
         },
         adapt={**PAPER_ADAPT, "skill_kl_target": 5.0, "kl_clip": 20.0},
         spirl={**PAPER_SPIRL, "net_arch": (128,) * 5, "skill_kl_target": 5.0, "skill_kl_multiplier": 1.0},
+        sections={
+            "pearl_train": {"n_steps": 1},
+            "bc_pearl_train": {"n_steps": 1},
+            "pearl_ft": {"n_steps": 1},
+            "mtrl_train": {
+                **PAPER_MULTI_TASK,
+                "batch_size": 256,
+                "buffer_size": 3_000,
+                "net_arch": (128,) * 5,
+                "skill_kl_target": 5.0,
+                "skill_kl_multiplier": 1.0,
+                "kl_clip": 20.0,
+            },
+        },
     ),
     Preset(
         name="kitchen-fast",
@@ -77,7 +100,17 @@ PRESETS = (
             "net_arch": (256,) * 3,
             "skill_kl_multiplier": 0.05,
         },
-        sections={"sac": {"train_freq": 4}},
+        sections={
+            "sac": {"train_freq": 4},
+            "mtrl_train": {
+                **_KITCHEN_FAST_RETURN,
+                "n_steps": 6,
+                "hindsight": True,
+                "net_arch": (256,) * 3,
+                "skill_kl_target": 10.0,
+                "kl_clip": 20.0,
+            },
+        },
     ),
 )
 """``kitchen-paper`` and ``kitchen-fast``."""

@@ -200,6 +200,7 @@ PAPER = Preset(
     sections={
         "pearl_train": {"n_steps": 1},
         "bc_pearl_train": {"n_steps": 1},
+        "pearl_ft": {"n_steps": 1},
         "mtrl_train": {**PAPER_MULTI_TASK, "batch_size": 256, "net_arch": (256, 256, 256)},
     },
 )

@@ -5,6 +5,7 @@ Importing this loads neither torch nor an algorithm: a method's file imports wha
 Your own method is such a file too; name it by its path or by ``module:NAME``.
 """
 
+from simpl_sb3.methods.bc_maml import BC_MAML
 from simpl_sb3.methods.bc_pearl import BC_PEARL
 from simpl_sb3.methods.mtrl import MTRL
 from simpl_sb3.methods.pearl import PEARL
@@ -26,6 +27,7 @@ METHODS: dict[str, Method] = {
     PEARL_FT.name: PEARL_FT,
     BC_PEARL.name: BC_PEARL,
     MTRL.name: MTRL,
+    BC_MAML.name: BC_MAML,
     SAC.name: SAC,
     SAC_HER.name: SAC_HER,
     RL2.name: RL2,

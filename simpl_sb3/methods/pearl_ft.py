@@ -18,9 +18,13 @@ class PearlFtAdaptationSettings(PearlAdaptationSettings):
     Those of ``PearlAdaptationSettings``, with learning.
 
     :param gradient_steps: updates per round
+    :param n_steps: env steps that a transition spans at most, as in PEARL's meta-training
+    :param buffer_size: env steps kept
     """
 
     gradient_steps: int = setting(1, at_least=-1, at_most=1_000_000)
+    n_steps: int = setting(20, at_least=1, at_most=10_000)
+    buffer_size: int = setting(200_000, at_least=1, at_most=100_000_000)
 
 
 PEARL_FT = replace(

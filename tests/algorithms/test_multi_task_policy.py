@@ -8,6 +8,7 @@ from gymnasium.spaces import Box
 
 from simpl_sb3.algorithms.multi_task_policy import MultiTaskPolicy
 from simpl_sb3.algorithms.settings import MultiTaskSettings
+from simpl_sb3.algorithms.task_training import act_in
 from simpl_sb3.algorithms.updates import MultiTaskLearner
 from simpl_sb3.experience.buffer import TaskBatch
 
@@ -45,8 +46,8 @@ def test_the_kl_of_a_task_is_measured_to_the_shared_policy() -> None:
 
 def test_everyone_acts_for_its_own_task() -> None:
     made = policy(9.0, -9.0, 9.0)
-    z = made.act_in(np.zeros((2, 2), np.float32), np.array([1, 0]))
-    assert z[:, 0].tolist() == [-3.0, 3.0]  # clipped
+    z = act_in(made, np.zeros((4, 2), np.float32), np.array([1, 0, 1, 2]))
+    assert z[:, 0].tolist() == [-3.0, 3.0, -3.0, 3.0]  # clipped
     with th.no_grad():
         made.distilled.change.output.bias[0] = 0.5
     assert made.predict(np.zeros(2, np.float32), deterministic=True)[0].tolist() == pytest.approx([0.5])

@@ -21,7 +21,18 @@ METHOD = Method(name="own", label="Own", colour="#123456", adapt=adapt, needs="n
 
 
 def test_the_table_names_its_methods() -> None:
-    assert list(METHODS) == ["simpl", "spirl", "pearl", "pearl-ft", "bc-pearl", "mtrl", "sac", "sac-her", "rl2"]
+    assert list(METHODS) == [
+        "simpl",
+        "spirl",
+        "pearl",
+        "pearl-ft",
+        "bc-pearl",
+        "mtrl",
+        "bc-maml",
+        "sac",
+        "sac-her",
+        "rl2",
+    ]
     assert all(method.name == name and method.colour.startswith("#") for name, method in METHODS.items())
     assert {name: method.needs for name, method in METHODS.items()} == {
         "simpl": "meta-model",
@@ -30,6 +41,7 @@ def test_the_table_names_its_methods() -> None:
         "pearl-ft": "meta-model",
         "bc-pearl": "meta-model",
         "mtrl": "meta-model",
+        "bc-maml": "meta-model",
         "sac": "nothing",
         "sac-her": "meta-model",
         "rl2": "meta-model",

@@ -36,7 +36,7 @@ def test_rows_are_its_own_and_the_same_again(words: list[str], trained: Path, tm
     assert same_rows(*paths)
     assert {row.method for row in rows_of(paths[0])} == {"pearl-ft"}
     settings = json.loads(paths[0].with_suffix(".json").read_text())["settings"]
-    assert (settings["gradient_steps"], settings["reuse_exploration"], settings["n_steps"]) == (1, False, 4)
+    assert (settings["gradient_steps"], settings["reuse_exploration"], settings["n_steps"]) == (1, False, 20)
 
 
 def test_it_learns_where_pearl_only_infers(words: list[str], trained: Path) -> None:
