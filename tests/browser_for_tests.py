@@ -45,7 +45,7 @@ class Tab:
         self.number += 1
         self.socket.send(json.dumps({"id": self.number, "method": method, "params": parameters}))
         while True:
-            answer = json.loads(self.socket.recv(timeout=60))
+            answer = json.loads(self.socket.recv(timeout=300))
             if answer.get("id") == self.number:
                 assert "error" not in answer, answer
                 return answer["result"]
@@ -138,7 +138,7 @@ def browser(folder: Path) -> Iterator[Any]:
 
         def new_tab() -> Tab:
             request = urllib.request.Request(f"http://{found[1]}/json/new?about:blank", method="PUT")
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=300) as answer:
                 tabs.append(Tab(json.load(answer)["webSocketDebuggerUrl"]))
             return tabs[-1]
 

@@ -77,9 +77,9 @@ class Told:
 
 
 @contextmanager
-def socket_of(client: Any, origin: str = "http://testserver", path: str = "/ws") -> Iterator[Any]:
+def socket_of(client: Any, origin: str = "http://127.0.0.1:8765", path: str = "/ws") -> Iterator[Any]:
     """A WebSocket as the page opens it."""
-    with client.websocket_connect(path, headers={"origin": origin}) as socket:
+    with client.websocket_connect(path, headers={"origin": origin, "host": "127.0.0.1:8765"}) as socket:
         yield socket
 
 

@@ -109,7 +109,8 @@ def read_session(path: Any) -> tuple[dict[str, Any], dict[str, np.ndarray], dict
             limits = {name: MAX_MEMBER_BYTES["learner.pth"] for name in archive.namelist() if name.endswith(".pth")}
             others = {"data": MAX_MEMBER_BYTES["data"], "training.json": MAX_MEMBER_BYTES["training.json"]}
             parts = {
-                name: member(archive, name, (limits | others).get(name, MAX_BUFFER_BYTES)) for name in archive.namelist()
+                name: member(archive, name, (limits | others).get(name, MAX_BUFFER_BYTES))
+                for name in archive.namelist()
             }
         with found.open("rb") as file:
             check_zip_seal(file)

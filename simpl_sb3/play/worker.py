@@ -42,6 +42,7 @@ class Worker(threading.Thread):
         self._walkers: list[Walker] = []
         self._paused, self._speed = False, 0.0
         self._free_at = 0.0  # when the next skill may begin
+        self._orders.put({"type": "choose"})
 
     # ------------------------------------------------------------ from the event loop
 
@@ -61,7 +62,6 @@ class Worker(threading.Thread):
         """Until the page is closed."""
         th.set_num_threads(1)
         try:
-            self._choose({})
             while not self._left.is_set():
                 self._obey_or_live()
         except Closed:
@@ -105,7 +105,7 @@ class Worker(threading.Thread):
             "prior": self._prior,
         }
         kind = order.get("type")
-        if kind not in known:
+        if not isinstance(kind, str) or kind not in known:
             raise SettingsError(f"The page asked for {str(kind)[:40]!r}: expected one of {', '.join(known)}.")
         known[kind](order)
 

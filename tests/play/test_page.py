@@ -77,14 +77,20 @@ def test_the_keyboard_chooses_a_goal_and_a_phone_sees_the_whole_width(address: s
     for name in ("ArrowLeft", "ArrowDown", "Enter"):
         tab.key(name)
     tab.wait("state.running || document.getElementById('message').className === 'bad'")
-    assert tab.value("state.chosen") == [10.0 + 0.5 + tab.value("state.about.walls.corner[0]"), 10.5 + tab.value("state.about.walls.corner[1]")]
+    assert tab.value("state.chosen") == [
+        10.0 + 0.5 + tab.value("state.about.walls.corner[0]"),
+        10.5 + tab.value("state.about.walls.corner[1]"),
+    ]
 
 
 def test_a_domain_of_ones_own_shows_pictures_and_returns(address: str, new_tab: Any) -> None:
     tab = new_tab()
     tab.open(address)
     tab.wait("state.about")
-    tab.value("(() => { const s = document.getElementById('model'); s.value = 'line'; s.dispatchEvent(new Event('change')); })()")
+    tab.value(
+        "document.getElementById('model').value = 'line';"
+        "document.getElementById('model').dispatchEvent(new Event('change'))"
+    )
     tab.wait("state.about && state.about.domain === 'line'")
     tab.value("document.getElementById('start').click()")
     tab.wait("state.agents[0].episodes.length > 2 && state.frames > 2", 120)

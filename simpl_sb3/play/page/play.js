@@ -158,7 +158,7 @@ function start() {
   const asked = about.walls ? { place: state.chosen } : about.n_asked ? { order: state.order } : { text: $("task").value };
   if (about.walls && !state.chosen) { say("Choose a goal on the map first.", "bad"); return; }
   const seed = Number($("seed").value);
-  state.won = false;
+  state.won = false; state.asked = [...state.order];
   send({ type: "start", ...asked, seed: Number.isInteger(seed) ? seed : -1, compare: $("compare").checked });
 }
 
@@ -182,7 +182,7 @@ function chips() {
 function ticks(number) {
   const about = state.about, list = document.querySelector(`#agent-${number} .ticks`);
   if (!about || !about.n_asked) { list.replaceChildren(); return; }
-  const asked = state.running ? [...(state.task || "")].map(Number) : state.order;
+  const asked = state.running ? state.asked : state.order;
   list.replaceChildren(...asked.map((subtask) => {
     const item = document.createElement("li");
     item.textContent = about.subtasks[subtask]; item.className = state.agents[number].done.includes(subtask) ? "done" : "";
