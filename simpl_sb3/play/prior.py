@@ -15,7 +15,7 @@ from simpl_sb3.skills.base import Skills
 
 __all__ = ["N_SKILLS", "show_skills"]
 
-N_SKILLS = 6
+N_SKILLS = 10
 """In a row, so that a path can be seen."""
 MAX_PATHS = 16
 PICTURE_NUMBER = 2

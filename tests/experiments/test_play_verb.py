@@ -1,5 +1,6 @@
 """``simpl-sb3 play``: what it offers, and its one-line refusals."""
 
+import re
 import socket
 import subprocess
 import sys
@@ -54,7 +55,7 @@ def test_the_command_line_works_without_the_extra() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    assert "play        Watch agents explore" in result.stdout
+    assert re.search(r"^  play +Watch agents explore", result.stdout, re.MULTILINE)
 
 
 def test_a_domain_without_a_model_asks_for_one(capsys: pytest.CaptureFixture[str]) -> None:

@@ -61,7 +61,7 @@ def test_pause_stop_and_speed_are_obeyed_between_skills(line: Choice) -> None:
     worker._obey({"type": "speed", "value": 1})
     before = time.perf_counter()
     worker._live()
-    assert worker._free_at >= before + 4.0  # a skill of 4 env steps at one each second
+    assert worker._free_at >= before + worker._walkers[0].env_steps  # one env step each second
     worker._obey({"type": "speed", "value": 0})
     assert worker._wait() == 0.0
     worker._obey({"type": "stop"})

@@ -48,11 +48,11 @@ class MapView {
     this.walls.rows.forEach((row, i) => [...row].forEach((cell, j) => {
       if (cell === "#") pen.fillRect(i * size, (this.lines - 1 - j) * size, size + 0.5, size + 0.5);
     }));
-    pen.lineJoin = pen.lineCap = "round"; pen.lineWidth = Math.max(1, size * 0.1);
+    pen.lineJoin = pen.lineCap = "round"; pen.lineWidth = Math.max(this.strong ? 1.5 : 1, size * 0.1);
     const shown = this.past.slice(-60);
     shown.forEach((path, i) => {
       pen.strokeStyle = path.success ? colour("good") : this.ink;
-      pen.globalAlpha = (path.success ? 0.18 : 0.1) + 0.22 * (i + 1) / shown.length;
+      pen.globalAlpha = this.strong ? 0.75 : (path.success ? 0.18 : 0.1) + 0.22 * (i + 1) / shown.length;
       this.line(pen, path.points, size);
     });
     pen.globalAlpha = 1;
@@ -108,16 +108,16 @@ class PictureView {
 
 function drawLatents(canvas, tasks, trail, phase) {
   const width = canvas.clientWidth || 340, height = 200, pen = sharp(canvas, width, height);
-  const size = Math.min(width / 7, height / 6.2), x = (v) => width / 2 + v * size, y = (v) => height / 2 - v * size;
+  const size = Math.min(width / 5.4, height / 4.7), x = (v) => width / 2 + v * size, y = (v) => height / 2 - v * size;
   const two = (place) => [place[0], place.length > 1 ? place[1] : 0];
   pen.lineWidth = 1;
-  [1, 2, 3].forEach((radius) => {
+  [1, 2].forEach((radius) => {
     pen.strokeStyle = colour("line");
     pen.beginPath(); pen.arc(width / 2, height / 2, radius * size, 0, 7); pen.stroke();
   });
   pen.fillStyle = colour("soft"); pen.font = "11px system-ui, sans-serif"; pen.textAlign = "left";
   pen.fillText(tasks.length ? "● training tasks" : "rings: spread of the training tasks", 4, 12);
-  pen.fillText("1, 2, 3 std", 4, height - 5);
+  pen.fillText("rings: 1 and 2 std", 4, height - 5);
   pen.globalAlpha = 0.55;
   tasks.forEach((task) => {
     const [a, b] = two(task.place);
@@ -145,7 +145,7 @@ function drawEpisodes(canvas, agents, measure, nEpisodes) {
   pen.font = "12px system-ui, sans-serif";
   if (measure.column === "success") {
     agents.forEach((episodes, k) => {
-      const y = 30 + k * 44;
+      const y = 26 + k * 44;
       pen.fillStyle = inks[k]; pen.textAlign = "left"; pen.fillText(names[k], 2, y + 4);
       for (let i = 0; i < most; i++) {
         const episode = episodes[i], r = Math.min(6, Math.max(2, step * 0.4));
@@ -155,7 +155,7 @@ function drawEpisodes(canvas, agents, measure, nEpisodes) {
       }
     });
     pen.fillStyle = colour("soft"); pen.textAlign = "left";
-    pen.fillText("filled: success", left, height - 22);
+    pen.fillText("filled: success", left, height - 6);
   } else {
     const values = agents.flat().map((episode) => episode.value);
     const top = measure.most || Math.max(1, ...values), low = Math.min(0, ...values);

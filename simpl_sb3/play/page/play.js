@@ -100,7 +100,7 @@ function layout() {
   const inks = [colour("simpl"), colour("spirl")];
   const view = (ink) => about.walls ? new MapView(about.walls, ink) : new PictureView(ink);
   state.views = inks.map(view);
-  state.prior = view(colour("simpl"));
+  state.prior = view(colour("simpl")); state.prior.strong = true;
   stages.forEach((stage, i) => stage.replaceChildren(state.views[i].canvas));
   $("prior-stage").replaceChildren(state.prior.canvas);
   state.prior.canvas.classList.remove("map");
