@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from simpl_sb3.algorithms.adaptation_checkpoints import AdaptationCheckpoints
     from simpl_sb3.algorithms.callbacks import AdaptationEvalCallback
     from simpl_sb3.algorithms.checkpoints import TrainingCheckpointCallback, load_checkpoint
+    from simpl_sb3.algorithms.session import AdaptationSession
     from simpl_sb3.algorithms.settings import AdaptationSettings
     from simpl_sb3.algorithms.skill_prior_maml import SkillPriorMAML
     from simpl_sb3.algorithms.skill_prior_mtrl import SkillPriorMTRL
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from simpl_sb3.demonstrations.windows import DemonstrationDataset, Episode
     from simpl_sb3.errors import SimplError
     from simpl_sb3.experience.collector import FinishedEpisode
+    from simpl_sb3.experience.episode import RecordedEpisode
     from simpl_sb3.experiments.presets import PRESETS, PRETRAINED, Preset, preset
     from simpl_sb3.skills.base import Skills
     from simpl_sb3.skills.cloned import ClonedActions
@@ -31,6 +33,7 @@ _HOMES = {
     "PRETRAINED": "experiments.presets",
     "AdaptationCheckpoints": "algorithms.adaptation_checkpoints",
     "AdaptationEvalCallback": "algorithms.callbacks",
+    "AdaptationSession": "algorithms.session",
     "AdaptationSettings": "algorithms.settings",
     "ClonedActions": "skills.cloned",
     "DemonstrationDataset": "demonstrations.windows",
@@ -38,6 +41,7 @@ _HOMES = {
     "FinishedEpisode": "experience.collector",
     "Preset": "experiments.presets",
     "PrimitiveActions": "skills.primitive",
+    "RecordedEpisode": "experience.episode",
     "SimplError": "errors",
     "SkillActionWrapper": "skills.wrapper",
     "SkillExtractor": "skills.extractor",
@@ -62,6 +66,7 @@ __all__ = [
     "PRETRAINED",
     "AdaptationCheckpoints",
     "AdaptationEvalCallback",
+    "AdaptationSession",
     "AdaptationSettings",
     "ClonedActions",
     "DemonstrationDataset",
@@ -69,6 +74,7 @@ __all__ = [
     "FinishedEpisode",
     "Preset",
     "PrimitiveActions",
+    "RecordedEpisode",
     "SimplError",
     "SkillActionWrapper",
     "SkillExtractor",

@@ -6,7 +6,7 @@ more than three. An agent that has lived through its episodes leaves the batch. 
 was never rewarded while it explored goes on exploring, and begins to fine-tune, by itself, once it was.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -127,9 +127,6 @@ class Adaptation:
         self.on_episode = on_episode or (lambda agent, episode, finished: None)
         self.device = skills.observation_mean.device if self.meta is None else self.meta.device
         self.seed = seed = checked_seed(seed)
-        if seed is not None:
-            set_random_seed(seed)
-            env.seed(10_000 + 1_000 * seed)  # apart from one another, and from meta-training's
         n_agents = len(tasks)
         self.episodes = np.zeros(n_agents, int)  # begun
         self.finished = np.zeros(n_agents, int)
@@ -166,20 +163,32 @@ class Adaptation:
 
     def run(self) -> list[SkillPriorSAC]:
         """Explore, infer, fine-tune; one agent per task, in the tasks' order."""
+        if self.seed is not None:
+            set_random_seed(self.seed)
+            self.env.seed(10_000 + 1_000 * self.seed)  # apart from one another, and from meta-training's
         self.env.reset()
+        if self.checkpoints is not None:
+            self.checkpoints.take_up(self)
+        for collector in self.steps():
+            collector.step()
+        assert all(agent is not None for agent in self.agents)
+        return self.agents  # type: ignore[return-value]
+
+    def steps(self) -> Iterator[EpisodeCollector]:
+        """
+        Everything but the skills themselves: gives the collector whenever it is to make a step, and updates after it.
+        """
         n_exploration = self._n_exploration
-        if self.checkpoints is None or not self.checkpoints.take_up(self):
-            self.exploring[:] = n_exploration > 0
         if not self.retiring:
             if n_exploration:
-                self._collect()
+                if self.collector is None:
+                    self.exploring[:] = True
+                yield from self._collect()
                 self._forget_waiting()
             going_on = self.exploring & (n_exploration < self.settings.n_episodes) & self.settings.explore_until_reward
             self._begin(np.array([i for i, on in enumerate(going_on) if not on or self.context.rewarded(i)], int))
             self.retiring = True
-        self._collect()
-        assert all(agent is not None for agent in self.agents)
-        return self.agents  # type: ignore[return-value]
+        yield from self._collect()
 
     @property
     def _n_exploration(self) -> int:
@@ -188,7 +197,7 @@ class Adaptation:
 
     # ------------------------------------------------------------ episodes
 
-    def _collect(self) -> None:
+    def _collect(self) -> Iterator[EpisodeCollector]:
         """Until every agent has lived through its episodes: each explores, or fine-tunes; then it may retire."""
         settings = self.settings
         train_freq = int(settings.train_freq)  # type: ignore[arg-type]  # never in episodes here
@@ -203,7 +212,7 @@ class Adaptation:
                 return
             if self.checkpoints is not None:
                 self.checkpoints.write_if_due(self)
-            self.collector.step()
+            yield self.collector
             self.rounds += 1
             if self.rounds % train_freq == 0:
                 for cohort in self.cohorts:

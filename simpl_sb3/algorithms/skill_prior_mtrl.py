@@ -203,20 +203,16 @@ class SkillPriorMTRL(TaskTraining):
         **settings: Any,
     ) -> list[SkillPriorSAC]:
         """
-                Learn many tasks at once, each as :meth:`adapt` would, in one batched learner.
+        Learn many tasks at once, each as :meth:`adapt` would, in one batched learner.
 
-                :param env: as many environments as tasks; ``make_skill_vec_env(env_id, model.skills, n_envs=len(tasks))``
-                :param tasks: one per agent; repeat a task for more seeds
-                :param seed: of samples and noise
-                :param on_episode: called after every episode with agent, episode (from 1), and a ``FinishedEpisode``
-                :param progress_bar: show episodes and success
-        <<<<<<< HEAD
-                :param checkpoints: as :meth:`adapt` takes it
-        =======
-                :param checkpoints: go on from them where there are any, and write one now and then
-        >>>>>>> methods-own
-                :param settings: those of ``AdaptationSettings``
-                :return: the adapted agents, in the tasks' order; their skills are ``model.distilled``
+        :param env: as many environments as tasks; ``make_skill_vec_env(env_id, model.skills, n_envs=len(tasks))``
+        :param tasks: one per agent; repeat a task for more seeds
+        :param seed: of samples and noise
+        :param on_episode: called after every episode with agent, episode (from 1), and a ``FinishedEpisode``
+        :param progress_bar: show episodes and success
+        :param checkpoints: go on from them where there are any, and write one now and then
+        :param settings: those of ``AdaptationSettings``
+        :return: the adapted agents, in the tasks' order; their skills are ``model.distilled``
         """
         self._check_env(env)
         chosen = self.adaptation_settings(**settings)

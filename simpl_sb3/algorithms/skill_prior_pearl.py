@@ -28,6 +28,7 @@ from simpl_sb3.algorithms.adaptation_checkpoints import AdaptationCheckpoints
 from simpl_sb3.algorithms.callbacks import warn_of_exploring_evaluation
 from simpl_sb3.algorithms.exploration import Explorer
 from simpl_sb3.algorithms.policies import Gaussian, SkillPriorPEARLPolicy
+from simpl_sb3.algorithms.session import StepsAdaptations
 from simpl_sb3.algorithms.settings import AdaptationSettings, MetaPolicySettings, MetaTrainingSettings
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.algorithms.task_training import TaskTraining
@@ -36,7 +37,7 @@ from simpl_sb3.experience.buffer import TaskBatch, TaskReplayBuffer
 from simpl_sb3.experience.collector import EpisodeCollector, FinishedEpisode, Job
 
 
-class SkillPriorPEARL(TaskTraining):
+class SkillPriorPEARL(StepsAdaptations, TaskTraining):
     """
     Skill-based meta-reinforcement learning (SiMPL, ICLR 2022, Section 4.2): PEARL over skills, with the KL to a skill
     prior in place of entropy.

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from simpl_envs import KITCHEN_TASK_SETS, SubtaskSequence
-from simpl_envs.kitchen.tasks import SUBTASKS
+from simpl_envs.kitchen.tasks import SEQUENCE_LENGTH, SUBTASKS
 from simpl_sb3.demonstrations.windows import Episode
 from simpl_sb3.domains.kitchen_presets import PRESETS
 from simpl_sb3.domains.record import Converter, Demonstrator, Domain, Traces
@@ -199,7 +199,12 @@ DOMAIN = Domain(
     ),
     env_settings=KitchenSettings,
     measure=Measure("return", "subtasks completed (of 4)", 4.0),
-    traces=Traces(trace=trace, subtasks=SUBTASKS),
+    traces=Traces(
+        trace=trace,
+        subtasks=SUBTASKS,
+        task_of=lambda subtasks: "".join(map(str, subtasks)),
+        n_asked=SEQUENCE_LENGTH,
+    ),
     film_demo=True,
     published=published_curves("SimplKitchen-v0"),
     episodes=_EPISODES,

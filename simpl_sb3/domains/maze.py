@@ -153,6 +153,7 @@ DOMAIN = Domain(
     traces=Traces(
         trace=trace,
         episodes=traced_episodes,
+        task_at=lambda x, y: f"{max(0.0, round(x, 1)):g}-{max(0.0, round(y, 1)):g}",
         walls=Walls(PUBLISHED_LAYOUT.rows, (0.5 - BODY_ORIGIN, 0.5 - BODY_ORIGIN)),
     ),
     goals=Goals(goal=goal, achieved=achieved, reached=reached),

@@ -79,12 +79,19 @@ class Traces:
     :param episodes: which of an agent's n episodes leave one: n -> numbers from 1; all of them by default
     :param walls: what paths are drawn over
     :param subtasks: names of all subtasks, where traces are completions of subtasks
+    :param task_at: the text of the task that a place on the walls' map asks for: observed x, y -> text for
+        ``parse_task``
+    :param task_of: the text of the task that asks for subtasks in order: their indices -> text for ``parse_task``
+    :param n_asked: how many subtasks a task asks for
     """
 
     trace: Callable[[Whose, Any, EpisodeSummary], Trace | None]
     episodes: Callable[[int], Iterable[int]] = lambda n: range(1, n + 1)
     walls: Walls | None = None
     subtasks: tuple[str, ...] = ()
+    task_at: Callable[[float, float], str] | None = None
+    task_of: Callable[[Sequence[int]], str] | None = None
+    n_asked: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -146,10 +146,23 @@ class EpisodeCollector:
     @small_products()
     def step(self) -> SkillStep:
         """One skill in every environment that has a job; where its episode ends, the next job begins."""
-        indices = np.flatnonzero(self.active)
         z = self.act(self.observations, self.latents)
         with answering(self.env):
-            observations, rewards, dones, infos = self.env.step(z)
+            stepped = self.env.step(z)
+        step = self.receive(z, *stepped)
+        if not all(episode.success_known for episode in step.finished):
+            warnings.warn(NO_SUCCESS, stacklevel=2)
+        return step
+
+    def receive(
+        self, z: np.ndarray, observations: Any, rewards: np.ndarray, dones: np.ndarray, infos: list[dict[str, Any]]
+    ) -> SkillStep:
+        """
+        The second half of :meth:`step`, for whoever steps the environments.
+
+        :param z: what ``act`` chose, (n_envs, Z); the others are what a vec env's ``step`` returns
+        """
+        indices = np.flatnonzero(self.active)
         after = np.array(observations, np.float32)
         for i in np.flatnonzero(dones):
             after[i] = infos[i]["terminal_observation"]
@@ -271,8 +284,6 @@ def finished_episode(job: Job, steps: Sequence[tuple[Any, ...]]) -> FinishedEpis
     rows = {name: np.asarray(column, np.float32) for name, column in zip(ROW_FIELDS, columns, strict=True)}
     episode = SkillEpisode(**rows, env_observations=np.concatenate(env_observations) if known else None)
     successes = [success for success in told if success is not None]
-    if not successes:
-        warnings.warn(NO_SUCCESS, stacklevel=2)
     return FinishedEpisode(job, episode, any(successes), bool(successes))
 
 

@@ -1,10 +1,13 @@
-"""``SkillEpisode``: one episode, a row per skill."""
+"""``SkillEpisode``: one episode, a row per skill; and ``RecordedEpisode``, from which one is made."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
+import torch as th
 
+from simpl_sb3.errors import SettingsError
+from simpl_sb3.skills.base import Skills
 from simpl_sb3.skills.checks import checked_rewards
 
 
@@ -73,3 +76,91 @@ class SkillEpisode:
 
 
 ROW_FIELDS = tuple(field.name for field in fields(SkillEpisode) if field.name != "env_observations")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RecordedEpisode:
+    """
+    An episode that somebody recorded, in env steps; L is its number, and one skill is ``horizon`` of them.
+
+    :param observations: (L + 1, O)
+    :param rewards: of each env step, (L,)
+    :param actions: primitive actions, (L, A); the skill encoder says which skills they are
+    :param latents: the skills z in their place, where those are known, (ceil(L / horizon), Z)
+    :param terminated: whether the task ended it; otherwise a time limit did
+    :raises SettingsError: for shapes that do not fit together, numbers that are not finite, or neither actions nor
+        latents
+    """
+
+    observations: np.ndarray
+    rewards: np.ndarray
+    actions: np.ndarray | None = None
+    latents: np.ndarray | None = None
+    terminated: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.actions is None) == (self.latents is None):
+            raise SettingsError("A recorded episode needs actions or latents: expected one of them.")
+        for name in ("observations", "rewards", "actions", "latents"):
+            if getattr(self, name) is not None:
+                array = np.asarray(getattr(self, name), np.float32)
+                if not np.isfinite(array).all():
+                    raise SettingsError(f"A recorded episode's {name} hold NaN or infinity: expected numbers.")
+                object.__setattr__(self, name, array)
+        length = len(self.observations) - 1 if self.observations.ndim == 2 else 0
+        fits = self.rewards.shape == (length,) and (self.actions is None or self.actions.shape[:-1] == (length,))
+        if length < 1 or not fits:
+            given = None if self.actions is None else self.actions.shape
+            raise SettingsError(
+                f"A recorded episode has observations {self.observations.shape}, rewards {self.rewards.shape} and "
+                f"actions {given}: expected (L + 1, O), (L,) and (L, A) with L >= 1."
+            )
+
+    def in_skills(self, skills: Skills) -> SkillEpisode:
+        """
+        The same episode, a row per skill.
+
+        :raises SettingsError: for observations, actions or latents of other sizes, or actions of fewer env steps than
+            a skill
+        """
+        length, horizon = len(self.rewards), skills.horizon
+        starts = np.arange(0, length, horizon)
+        ends = np.minimum(starts + horizon, length)
+        if self.observations.shape[1:] != skills.observation_space.shape:
+            raise SettingsError(
+                f"A recorded episode's observations are {self.observations.shape[1:]}: expected "
+                f"{skills.observation_space.shape}, as the skills read them."
+            )
+        z = self._encoded(skills, ends) if self.latents is None else self.latents
+        if z.shape != (len(starts), skills.skill_dim):
+            raise SettingsError(
+                f"A recorded episode's latents are {z.shape}: expected {(len(starts), skills.skill_dim)}, one for each "
+                f"{horizon} of its {length} env steps."
+            )
+        last = np.arange(len(starts)) == len(starts) - 1
+        return SkillEpisode(
+            observations=self.observations[starts],
+            actions=z,
+            rewards=np.add.reduceat(self.rewards, starts),
+            terminated=(last & self.terminated).astype(np.float32),
+            next_observations=self.observations[ends],
+            skill_steps=(ends - starts).astype(np.float32),
+            truncated=(last & (not self.terminated)).astype(np.float32),
+            env_observations=self.observations[1:],
+        )
+
+    def _encoded(self, skills: Skills, ends: np.ndarray) -> np.ndarray:
+        """Means of q(z | window), (K, Z); the last window is the episode's last ``horizon`` env steps."""
+        assert self.actions is not None
+        horizon, shape = skills.horizon, skills.action_space.shape
+        if self.actions.shape[1:] != shape or len(self.actions) < horizon:
+            raise SettingsError(
+                f"A recorded episode's actions are {self.actions.shape}: expected (L, {shape[0]}) with L >= {horizon}, "
+                "or the latents of a shorter episode."
+            )
+        at = np.maximum(ends, horizon)[:, None] + np.arange(-horizon, 1)  # (K, H + 1)
+        device = skills.observation_mean.device
+        windows = (th.as_tensor(part, device=device) for part in (self.observations[at], self.actions[at[:, :-1]]))
+        with th.no_grad():
+            mean, _ = skills.encode(*windows)
+        return np.asarray(mean.clamp(-skills.action_bound, skills.action_bound).cpu().numpy())

@@ -24,6 +24,7 @@ from simpl_sb3.experiments.flags import (
     say,
 )
 from simpl_sb3.experiments.grid_verb import GridVerb
+from simpl_sb3.experiments.play_verb import Play
 from simpl_sb3.experiments.presets import split_settings
 from simpl_sb3.experiments.stage import RunOptions
 from simpl_sb3.experiments.stages import (
@@ -392,5 +393,6 @@ VERBS: dict[str, type[Verb]] = {
     "report": Report,
     "demo": Demo,
     "experiment": GridVerb,
+    "play": Play,
 }
 """The verbs of the command line by name, in the order in which ``--help`` lists them."""

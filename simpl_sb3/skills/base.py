@@ -116,6 +116,19 @@ class Skills(nn.Module, ABC):
         changes of the weights.
         """
 
+    def encode(self, observations: th.Tensor, actions: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
+        """
+        Which skill some actions are, for kinds of skills that know it.
+
+        :param observations: in the environment's units, (B, H + 1, O)
+        :param actions: in the environment's units, (B, H, A)
+        :return: mean (B, Z) and standard deviation (B, Z) of q(z | window)
+        :raises SettingsError: for a kind that does not know
+        """
+        raise SettingsError(
+            f"{self.kind} does not say which skills actions are: expected the skills (latents) themselves."
+        )
+
     def features(self, observations: th.Tensor) -> th.Tensor:
         """
         What networks read in place of observations: the demonstrations' mean becomes 0, their standard deviation 1.

@@ -55,6 +55,10 @@ class PrimitiveActions(Skills):
         mean = observations.new_zeros((*observations.shape[:-1], self.skill_dim))
         return mean, th.full_like(mean, self.prior_std)
 
+    def encode(self, observations: th.Tensor, actions: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
+        mean = self.scale_actions(actions[:, 0])
+        return mean, th.zeros_like(mean)
+
     def folded(self) -> ScaledIdentity:
         arrays: dict[str, Any] = {"low": self.action_space.low, "high": self.action_space.high}
         return ScaledIdentity(

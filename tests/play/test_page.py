@@ -1,0 +1,97 @@
+"""The page in a real browser: a click on a goal, success, the keyboard, and nothing that the policy forbids."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from browser_for_tests import Tab, browser, chromium
+from play_for_tests import line_choice, shipped
+
+from simpl_sb3.play.server import make_app, open_socket
+
+pytestmark = pytest.mark.skipif(chromium() is None, reason="needs chromium (Debian: apt-get install chromium)")
+MAP = "document.querySelector('#agent-0 canvas')"
+MESSAGE = "document.getElementById('message').textContent"
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A playground that runs."""
+    opened = open_socket("127.0.0.1", 0)
+    app = make_app([shipped("maze"), line_choice(tmp_path_factory.mktemp("line"))], 4)
+    config = uvicorn.Config(app, log_level="error", ws="websockets-sansio", lifespan="off", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]})
+    thread.start()
+    yield f"http://127.0.0.1:{opened.getsockname()[1]}/"
+    server.should_exit = True
+    thread.join(60.0)
+    opened.close()
+
+
+@pytest.fixture
+def new_tab(tmp_path: Path) -> Iterator[Any]:
+    with browser(tmp_path) as made:
+        yield made
+
+
+def place(tab: Tab, x: float, y: float) -> tuple[float, float]:
+    """Where an observed place of the map is on the screen."""
+    script = f"(() => {{ const b = {MAP}.getBoundingClientRect(); return [b.left, b.top, b.width, b.height]; }})()"
+    left, top, width, height = tab.value(script)
+    first, second = tab.value("state.about.walls.corner")
+    cell = width / tab.value("state.about.walls.rows.length")
+    return left + (x - first) * cell, top + height - (y - second) * cell
+
+
+def test_a_click_on_a_goal_leads_to_success(address: str, new_tab: Any, tmp_path: Path) -> None:
+    tab = new_tab()
+    tab.open(address)
+    tab.wait(f"state.about && {MAP}")
+    tab.click(*place(tab, 0.1, 5.0))
+    assert "lies in a wall" in tab.wait(f"document.getElementById('message').className === 'bad' && {MESSAGE}")
+    tab.click(*place(tab, 11.0, 10.0))  # next to the start: a few skills
+    tab.wait("state.agents[0].episodes.some((episode) => episode.success)", 120)
+    assert "success" in tab.wait("document.querySelector('#agent-0 .line .won')?.textContent")
+    assert tab.value("document.getElementById('sentence').textContent").split(":")[0] in (
+        "Exploring",
+        "Inferring",
+        "Fine-tuning",
+        "Adapted",
+    )
+    assert tab.screenshot(tmp_path / "page.png").stat().st_size > 20_000
+    assert tab.complaints() == []
+    assert tab.requested() == {address.split("/")[2]}
+
+
+def test_the_keyboard_chooses_a_goal_and_a_phone_sees_the_whole_width(address: str, new_tab: Any) -> None:
+    tab = new_tab()
+    tab.open(address, 390, 844, mobile=True)
+    tab.wait(f"state.about && {MAP}")
+    assert tab.value("document.documentElement.scrollWidth <= innerWidth")
+    tab.value(f"{MAP}.focus()")
+    for name in ("ArrowLeft", "ArrowDown", "Enter"):
+        tab.key(name)
+    tab.wait("state.running || document.getElementById('message').className === 'bad'")
+    assert tab.value("state.chosen") == [
+        10.0 + 0.5 + tab.value("state.about.walls.corner[0]"),
+        10.5 + tab.value("state.about.walls.corner[1]"),
+    ]
+
+
+def test_a_domain_of_ones_own_shows_pictures_and_returns(address: str, new_tab: Any) -> None:
+    tab = new_tab()
+    tab.open(address)
+    tab.wait("state.about")
+    tab.value(
+        "document.getElementById('model').value = 'line';"
+        "document.getElementById('model').dispatchEvent(new Event('change'))"
+    )
+    tab.wait("state.about && state.about.domain === 'line'")
+    tab.value("document.getElementById('start').click()")
+    tab.wait("state.agents[0].episodes.length > 2 && state.frames > 2", 120)
+    assert tab.complaints() == []
