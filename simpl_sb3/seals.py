@@ -11,9 +11,12 @@ import hashlib
 import io
 import re
 import zipfile
-from typing import BinaryIO
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, BinaryIO
 
-__all__ = ["BLANK", "KEY", "MARK", "check_seal", "check_zip_seal", "seal", "seal_zip"]
+__all__ = ["BLANK", "KEY", "MARK", "check_seal", "check_zip_seal", "open_zip", "seal", "seal_zip"]
 
 KEY = "seal"
 MARK = "simpl-sb3-sha256:"
@@ -71,6 +74,21 @@ def check_zip_seal(file: BinaryIO) -> None:
     elif not (end[-22:].startswith(END_OF_ZIP) and end.endswith(b"\0\0")):  # that many bytes of comment
         _check(file, -1)
     file.seek(0)
+
+
+@contextmanager
+def open_zip(path: Any) -> Iterator[zipfile.ZipFile]:
+    """
+    A zip to read, once its seal, where it has one, is found to be that of its bytes.
+
+    :param path: of the file, or the open file
+    :raises ValueError: for a damaged file
+    :raises zipfile.BadZipFile: for another kind
+    """
+    with nullcontext(path) if hasattr(path, "read") else Path(path).open("rb") as file:
+        check_zip_seal(file)
+        with zipfile.ZipFile(file) as archive:
+            yield archive
 
 
 def _check(file: BinaryIO, at: int) -> None:
