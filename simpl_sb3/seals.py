@@ -72,7 +72,9 @@ def check_zip_seal(file: BinaryIO) -> None:
     if SEAL.fullmatch(end.decode("latin-1")):
         _check(file, size - 64)
     elif not (end[-22:].startswith(END_OF_ZIP) and end.endswith(b"\0\0")):  # that many bytes of comment
-        _check(file, -1)
+        file.seek(0)
+        if file.read(2) == END_OF_ZIP[:2]:  # else it is none, and zipfile says so
+            _check(file, -1)
     file.seek(0)
 
 
