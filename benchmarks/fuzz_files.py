@@ -14,15 +14,16 @@ import torch as th
 TESTS = Path(__file__).parents[1] / "tests"
 sys.path.insert(0, str(TESTS))
 
-from adaptation_for_tests import TASKS, settings  # noqa: E402 - the tests' small models and environments
+from adaptation_for_tests import QUICK, TASKS, settings  # noqa: E402 - the tests' small models and environments
 from algorithms_for_tests import KINDS as MODELS  # noqa: E402
 from algorithms_for_tests import make, wrapped  # noqa: E402
-from envs_for_tests import ACTIONS, OBSERVATIONS, line_envs, tiny_skills  # noqa: E402
+from envs_for_tests import ACTIONS, OBSERVATIONS, LineEnv, line_envs, tiny_skills  # noqa: E402
 from kitchen_data_for_tests import d4rl_arrays, write_hdf5  # noqa: E402
 
 from simpl_sb3.algorithms.adaptation import Adaptation  # noqa: E402
 from simpl_sb3.algorithms.adaptation_checkpoints import AdaptationCheckpoints  # noqa: E402
 from simpl_sb3.algorithms.checkpoints import TrainingCheckpointCallback, load_checkpoint  # noqa: E402
+from simpl_sb3.algorithms.session import AdaptationSession  # noqa: E402
 from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL  # noqa: E402
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC  # noqa: E402
 from simpl_sb3.demonstrations.kept import KeptEpisodes  # noqa: E402
@@ -51,7 +52,7 @@ from simpl_sb3.skills.extractor import SkillExtractor  # noqa: E402
 from simpl_sb3.skills.vec_env import SkillVecEnv  # noqa: E402
 
 SMALL: dict[str, Any] = {**MODELS[SkillPriorPEARL], "buffer_size": 30, "context_buffer_size": 25}
-QUICK = settings(net_arch=(8,), n_exploration_episodes=0, n_episodes=3)
+SHORT: dict[str, Any] = {**QUICK, "n_exploration_episodes": 0, "n_episodes": 3}
 FEW: dict[str, Any] = {"gradient_steps": 2, "batch_size": 8}  # else a file may ask for any amount of work
 STAGE = Stage("extract", {"seed": 0, "model": {"horizon": 4}}, {"dataset": "a/b-v0"}, "here")
 GRID = """domain = "maze"
@@ -143,7 +144,14 @@ def adapt(folder: Path) -> None:
     """Three agents, from the beginning or from the newest checkpoint."""
     rounds = AdaptationCheckpoints(folder, seconds=0.0)
     agents = Adaptation(
-        SkillVecEnv(line_envs(3), tiny_skills()), TASKS, tiny_skills(), None, QUICK, 0, lambda *_: None, rounds
+        SkillVecEnv(line_envs(3), tiny_skills()),
+        TASKS,
+        tiny_skills(),
+        None,
+        settings(net_arch=(8,), **SHORT),
+        0,
+        lambda *_: None,
+        rounds,
     ).run()
     check_finite(*(value.numpy() for agent in agents for value in agent.policy.state_dict().values()))
 
@@ -153,6 +161,33 @@ def write_adaptation(folder: Path) -> None:
     adapt(folder)
     for old in sorted(folder.glob("state_*"))[:-1]:
         old.unlink()
+
+
+def write_session(folder: Path) -> None:
+    """In the middle of an episode."""
+    session = AdaptationSession(tiny_skills(), seed=0, net_arch=(8,), **SHORT)
+    live(session, 20)
+    session.save(folder / "session.zip")
+
+
+def live(session: AdaptationSession, env_steps: int) -> None:
+    """So many env steps in an environment."""
+    env = LineEnv()
+    observation, _ = env.reset(seed=0, options={"task": TASKS[0]})
+    for _ in range(env_steps):
+        if session.phase == "adapted":
+            break
+        observation, reward, terminated, truncated, info = env.step(session.act(observation))
+        session.observe(observation, reward, terminated, truncated, info["is_success"])
+        if terminated or truncated:
+            observation, _ = env.reset()
+
+
+def use_session(folder: Path) -> None:
+    """Go on for some env steps."""
+    session = AdaptationSession.load(folder / "session.zip", tiny_skills())
+    live(session, 10)
+    check_finite(*(value.numpy() for value in session.agent.policy.state_dict().values()))
 
 
 def write_stock(folder: Path) -> None:
@@ -331,6 +366,7 @@ FILES: dict[str, Kind] = {
     "buffer": Kind(write_buffer, use_buffer),
     "extraction": Kind(write_extraction, use_extraction),
     "adaptation": Kind(write_adaptation, adapt),
+    "session": Kind(write_session, use_session),
     "stock": Kind(write_stock, use_stock),
     "collection": Kind(write_collection, use_collection),
     "rows": Kind(write_rows, use_rows),

@@ -79,17 +79,24 @@ def check_zip_seal(file: BinaryIO) -> None:
 
 
 @contextmanager
-def open_zip(path: Any) -> Iterator[zipfile.ZipFile]:
+def open_zip(path: Any, packed: bool = True) -> Iterator[zipfile.ZipFile]:
     """
     A zip to read, once its seal, where it has one, is found to be that of its bytes.
 
     :param path: of the file, or the open file
-    :raises ValueError: for a damaged file
+    :param packed: whether its members may be packed; those that are not cannot be larger than the file
+    :raises ValueError: for a damaged file, or one with packed members
     :raises zipfile.BadZipFile: for another kind
     """
     with nullcontext(path) if hasattr(path, "read") else Path(path).open("rb") as file:
         check_zip_seal(file)
         with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+            if not packed and any(
+                member.compress_type != zipfile.ZIP_STORED or member.file_size > member.compress_size
+                for member in members
+            ):
+                raise ValueError("its members are packed: expected plain ones")
             yield archive
 
 

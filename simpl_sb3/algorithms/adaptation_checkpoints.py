@@ -202,7 +202,7 @@ class AdaptationCheckpoints:
         return False
 
     def _read(self, path: Path, adaptation: "Adaptation") -> Parts:
-        with open_zip(path) as archive:
+        with open_zip(path, packed=False) as archive:
             data = json.loads(member(archive, "training.json"))
             if data["adaptation"] != self._fingerprint:
                 raise SettingsError(
