@@ -14,21 +14,28 @@ import torch as th
 TESTS = Path(__file__).parents[1] / "tests"
 sys.path.insert(0, str(TESTS))
 
-from algorithms_for_tests import KINDS as MODELS  # noqa: E402 - the tests' small models and environments
+from adaptation_for_tests import QUICK, TASKS, settings  # noqa: E402 - the tests' small models and environments
+from algorithms_for_tests import KINDS as MODELS  # noqa: E402
 from algorithms_for_tests import make, wrapped  # noqa: E402
-from envs_for_tests import ACTIONS, OBSERVATIONS, line_envs, tiny_skills  # noqa: E402
+from envs_for_tests import ACTIONS, OBSERVATIONS, LineEnv, line_envs, tiny_skills  # noqa: E402
 from kitchen_data_for_tests import d4rl_arrays, write_hdf5  # noqa: E402
 
+from simpl_sb3.algorithms.adaptation import Adaptation  # noqa: E402
+from simpl_sb3.algorithms.adaptation_checkpoints import AdaptationCheckpoints  # noqa: E402
 from simpl_sb3.algorithms.checkpoints import TrainingCheckpointCallback, load_checkpoint  # noqa: E402
+from simpl_sb3.algorithms.session import AdaptationSession  # noqa: E402
 from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL  # noqa: E402
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC  # noqa: E402
+from simpl_sb3.demonstrations.kept import KeptEpisodes  # noqa: E402
 from simpl_sb3.demonstrations.minari import load_minari, read_settings, write_minari  # noqa: E402
 from simpl_sb3.demonstrations.windows import DemonstrationDataset, Episode  # noqa: E402
 from simpl_sb3.domains.kitchen_human import read_d4rl_kitchen  # noqa: E402
 from simpl_sb3.domains.record import read_task_file  # noqa: E402
-from simpl_sb3.experiments.grid import read_grid  # noqa: E402
+from simpl_sb3.errors import SimplError  # noqa: E402
+from simpl_sb3.experiments.grid_file import read_grid  # noqa: E402
 from simpl_sb3.experiments.run_folder import RunFolder, state_of  # noqa: E402
 from simpl_sb3.experiments.stage import Stage  # noqa: E402
+from simpl_sb3.methods import rl2  # noqa: E402
 from simpl_sb3.results.estimates import episodes_at, estimate, learning_curve  # noqa: E402
 from simpl_sb3.results.facts import SUCCESS, Walls  # noqa: E402
 from simpl_sb3.results.rows import EpisodeRow, agent_episodes, read_results, write_results  # noqa: E402
@@ -45,6 +52,7 @@ from simpl_sb3.skills.extractor import SkillExtractor  # noqa: E402
 from simpl_sb3.skills.vec_env import SkillVecEnv  # noqa: E402
 
 SMALL: dict[str, Any] = {**MODELS[SkillPriorPEARL], "buffer_size": 30, "context_buffer_size": 25}
+SHORT: dict[str, Any] = {**QUICK, "n_exploration_episodes": 0, "n_episodes": 3}
 FEW: dict[str, Any] = {"gradient_steps": 2, "batch_size": 8}  # else a file may ask for any amount of work
 STAGE = Stage("extract", {"seed": 0, "model": {"horizon": 4}}, {"dataset": "a/b-v0"}, "here")
 GRID = """domain = "maze"
@@ -130,6 +138,78 @@ def use_checkpoint(folder: Path) -> None:
     model = load_checkpoint(SkillPriorPEARL, folder, line_env(), device="cpu", **FEW)
     model.learn(4, reset_num_timesteps=False)
     check_finite(*(value.numpy() for value in model.policy.state_dict().values()))
+
+
+def adapt(folder: Path) -> None:
+    """Three agents, from the beginning or from the newest checkpoint."""
+    rounds = AdaptationCheckpoints(folder, seconds=0.0)
+    agents = Adaptation(
+        SkillVecEnv(line_envs(3), tiny_skills()),
+        TASKS,
+        tiny_skills(),
+        None,
+        settings(net_arch=(8,), **SHORT),
+        0,
+        lambda *_: None,
+        rounds,
+    ).run()
+    check_finite(*(value.numpy() for agent in agents for value in agent.policy.state_dict().values()))
+
+
+def write_adaptation(folder: Path) -> None:
+    """All that an adaptation keeps, but for its earlier checkpoints."""
+    adapt(folder)
+    for old in sorted(folder.glob("state_*"))[:-1]:
+        old.unlink()
+
+
+def write_session(folder: Path) -> None:
+    """In the middle of an episode."""
+    session = AdaptationSession(tiny_skills(), seed=0, net_arch=(8,), **SHORT)
+    live(session, 20)
+    session.save(folder / "session.zip")
+
+
+def live(session: AdaptationSession, env_steps: int) -> None:
+    """So many env steps in an environment."""
+    env = LineEnv()
+    observation, _ = env.reset(seed=0, options={"task": TASKS[0]})
+    for _ in range(env_steps):
+        if session.phase == "adapted":
+            break
+        observation, reward, terminated, truncated, info = env.step(session.act(observation))
+        session.observe(observation, reward, terminated, truncated, info["is_success"])
+        if terminated or truncated:
+            observation, _ = env.reset()
+
+
+def use_session(folder: Path) -> None:
+    """Go on for some env steps."""
+    session = AdaptationSession.load(folder / "session.zip", tiny_skills())
+    live(session, 10)
+    check_finite(*(value.numpy() for value in session.agent.policy.state_dict().values()))
+
+
+def write_stock(folder: Path) -> None:
+    """A model of sb3-contrib over skills, that has learned nothing."""
+    tiny_skills().save(folder / "skills.safetensors")
+    sizes = {"lstm_hidden_size": 8, "net_arch": (8,)}
+    model = rl2.train(
+        folder / "skills.safetensors",
+        sizes,
+        lambda skills, n_envs: SkillVecEnv(line_envs(n_envs), skills),
+        n_envs=2,
+        device="cpu",
+        seed=0,
+    )
+    model.save(folder / "model.zip")
+    (folder / "skills.safetensors").unlink()
+
+
+def use_stock(folder: Path) -> None:
+    """A trial of two episodes."""
+    adapter = rl2.TrialAdapter(folder / "model.zip", {"n_episodes": 2}, "cpu")
+    adapter.run(SkillVecEnv(line_envs(2), adapter.skills), TASKS[:2], 0, lambda *_: None)
 
 
 def write_buffer(folder: Path) -> None:
@@ -222,6 +302,22 @@ def write_dataset(folder: Path) -> None:
     write_minari("fuzz/line-v0", episodes, OBSERVATIONS, ACTIONS, root=folder, settings={"env": "Line-v0", "seed": 0})
 
 
+def write_collection(folder: Path) -> None:
+    """Three demonstrations of a dataset that is not whole yet."""
+    rng, kept = np.random.default_rng(0), KeptEpisodes(folder, seconds=1e9)
+    episodes = (Episode(rng.normal(size=(9, 2)), rng.uniform(-1.0, 1.0, (8, 1)), k) for k in range(3))
+    list(kept.passing(episodes))
+    kept.write()
+
+
+def use_collection(folder: Path) -> None:
+    """What cannot be read is passed over and made again: that counts as refused."""
+    episodes = KeptEpisodes(folder).read()
+    if not episodes:
+        raise SimplError("it is passed over")
+    DemonstrationDataset.from_episodes(episodes, OBSERVATIONS, ACTIONS)
+
+
 def use_dataset(folder: Path) -> None:
     """Windows of it."""
     read_settings("fuzz/line-v0", folder)
@@ -269,6 +365,10 @@ FILES: dict[str, Kind] = {
     "checkpoint": Kind(write_checkpoint, use_checkpoint),
     "buffer": Kind(write_buffer, use_buffer),
     "extraction": Kind(write_extraction, use_extraction),
+    "adaptation": Kind(write_adaptation, adapt),
+    "session": Kind(write_session, use_session),
+    "stock": Kind(write_stock, use_stock),
+    "collection": Kind(write_collection, use_collection),
     "rows": Kind(write_rows, use_rows),
     "paths": Kind(write_paths, lambda folder: read_trajectories(folder / "paths.npz")),
     "subtasks": Kind(write_subtasks, lambda folder: read_completions(folder / "subtasks.npz")),

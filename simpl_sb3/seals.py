@@ -11,9 +11,12 @@ import hashlib
 import io
 import re
 import zipfile
-from typing import BinaryIO
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, BinaryIO
 
-__all__ = ["BLANK", "KEY", "MARK", "check_seal", "check_zip_seal", "seal", "seal_zip"]
+__all__ = ["BLANK", "KEY", "MARK", "check_seal", "check_zip_seal", "open_zip", "seal", "seal_zip"]
 
 KEY = "seal"
 MARK = "simpl-sb3-sha256:"
@@ -69,8 +72,32 @@ def check_zip_seal(file: BinaryIO) -> None:
     if SEAL.fullmatch(end.decode("latin-1")):
         _check(file, size - 64)
     elif not (end[-22:].startswith(END_OF_ZIP) and end.endswith(b"\0\0")):  # that many bytes of comment
-        _check(file, -1)
+        file.seek(0)
+        if file.read(2) == END_OF_ZIP[:2]:  # else it is none, and zipfile says so
+            _check(file, -1)
     file.seek(0)
+
+
+@contextmanager
+def open_zip(path: Any, packed: bool = True) -> Iterator[zipfile.ZipFile]:
+    """
+    A zip to read, once its seal, where it has one, is found to be that of its bytes.
+
+    :param path: of the file, or the open file
+    :param packed: whether its members may be packed; those that are not cannot be larger than the file
+    :raises ValueError: for a damaged file, or one with packed members
+    :raises zipfile.BadZipFile: for another kind
+    """
+    with nullcontext(path) if hasattr(path, "read") else Path(path).open("rb") as file:
+        check_zip_seal(file)
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+            if not packed and any(
+                member.compress_type != zipfile.ZIP_STORED or member.file_size > member.compress_size
+                for member in members
+            ):
+                raise ValueError("its members are packed: expected plain ones")
+            yield archive
 
 
 def _check(file: BinaryIO, at: int) -> None:

@@ -39,14 +39,14 @@ from simpl_sb3.algorithms.adaptation_state import (
     take,
     tensors_of_cohorts,
 )
-from simpl_sb3.algorithms.arrays import arrays_of, npz_bytes
 from simpl_sb3.algorithms.checkpoint_folder import STATE, RowChunks, number_of, remove_older, states
 from simpl_sb3.algorithms.files import MAX_MEMBER_BYTES, check_finite, member, tensor_bytes
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.errors import ModelFileError, SettingsError, SimplError
 from simpl_sb3.experience.collector import FinishedEpisode
 from simpl_sb3.files import write_atomically
-from simpl_sb3.seals import check_zip_seal, seal_zip
+from simpl_sb3.npz import arrays_of, npz_bytes
+from simpl_sb3.seals import BLANK, open_zip, seal
 from simpl_sb3.skills.tensor_files import read_tensors
 
 if TYPE_CHECKING:
@@ -146,8 +146,9 @@ class AdaptationCheckpoints:
             archive.writestr("training.npz", npz_bytes(arrays))
             for k, cohort in enumerate(cohorts):
                 archive.writestr(f"cohort_{k}.pth", tensor_bytes(cohort))
+            archive.comment = BLANK.encode()
         path = self.folder / STATE.format(self._number)
-        write_atomically(path, seal_zip(content.getvalue()))
+        write_atomically(path, seal(content.getvalue()))
         remove_older(self.folder, needed)
         return path
 
@@ -201,9 +202,7 @@ class AdaptationCheckpoints:
         return False
 
     def _read(self, path: Path, adaptation: "Adaptation") -> Parts:
-        with path.open("rb") as file:
-            check_zip_seal(file)
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path, packed=False) as archive:
             data = json.loads(member(archive, "training.json"))
             if data["adaptation"] != self._fingerprint:
                 raise SettingsError(

@@ -1,47 +1,18 @@
-"""Arrays and replay buffers on disk: ``.npz`` files of plain arrays, never a pickle."""
+"""Replay buffers on disk, and where files are."""
 
-import io
 import os
 import pathlib
-import zipfile
-from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 from simpl_sb3.errors import ModelFileError
 from simpl_sb3.experience.buffer import TaskReplayBuffer
 from simpl_sb3.files import write_atomically
-from simpl_sb3.results.reading import read_array
-from simpl_sb3.seals import check_zip_seal, seal_zip
+from simpl_sb3.npz import arrays_of, npz_bytes
 
-__all__ = ["MAX_BUFFER_BYTES", "arrays_of", "existing", "load_buffer", "npz_bytes", "save_buffer", "with_ending"]
+__all__ = ["MAX_BUFFER_BYTES", "existing", "load_buffer", "save_buffer", "with_ending"]
 
 MAX_BUFFER_BYTES = 1 << 36
 """Largest replay buffer that a file may ask for."""
-
-
-def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """Arrays as the bytes of a sealed ``.npz`` file, not packed."""
-    content = io.BytesIO()
-    np.savez(content, **arrays)  # type: ignore[arg-type]
-    return seal_zip(content.getvalue())
-
-
-def arrays_of(content: bytes) -> dict[str, np.ndarray]:
-    """
-    What :func:`npz_bytes` wrote; never a pickle.
-
-    :raises ValueError: for a damaged file, another kind, or one that unpacks to more than it is
-    """
-    check_zip_seal(io.BytesIO(content))
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        members = archive.infolist()
-        if any(member.compress_type != zipfile.ZIP_STORED or member.file_size > len(content) for member in members):
-            raise ValueError("its arrays are packed: expected plain ones")
-        return {
-            name: read_array(archive, name) for name in (member.filename.removesuffix(".npy") for member in members)
-        }
 
 
 def with_ending(path: Any, ending: str) -> pathlib.Path:

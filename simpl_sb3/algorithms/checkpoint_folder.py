@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from simpl_sb3.algorithms.arrays import arrays_of, npz_bytes
 from simpl_sb3.experience.buffer import TaskReplayBuffer
 from simpl_sb3.files import write_atomically
+from simpl_sb3.npz import arrays_of, npz_bytes
 
 __all__ = ["ROWS", "STATE", "Buffers", "RowChunks", "number_of", "remove_older", "states"]
 

@@ -27,12 +27,13 @@ from gymnasium import spaces
 from stable_baselines3.common.utils import get_system_info
 from stable_baselines3.common.vec_env import unwrap_vec_normalize
 
-from simpl_sb3.algorithms.arrays import MAX_BUFFER_BYTES, arrays_of, existing, npz_bytes, with_ending
+from simpl_sb3.algorithms.arrays import MAX_BUFFER_BYTES, existing, with_ending
 from simpl_sb3.algorithms.training_state import TrainingState
 from simpl_sb3.errors import DivergenceError, ModelFileError, SettingsError, SimplError
 from simpl_sb3.experience.buffer import TaskReplayBuffer
 from simpl_sb3.files import write_atomically
-from simpl_sb3.seals import BLANK, check_zip_seal, seal
+from simpl_sb3.npz import arrays_of, npz_bytes
+from simpl_sb3.seals import BLANK, open_zip, seal
 from simpl_sb3.settings import unknown_names
 from simpl_sb3.skills.base import Skills
 from simpl_sb3.skills.tensor_files import check_tensors, read_tensors
@@ -283,8 +284,7 @@ def _read(path: Any, cls: type["SkillAlgorithm"]) -> tuple[dict[str, Any], dict[
     kind = cls.__name__
     path = existing(path, ".zip", "model file")
     try:
-        _check_seal(path)
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path) as archive:
             data = json.loads(member(archive, "data"))
             given, version = data["class"], data["schema_version"]
             second = "learner.pth" if version == SCHEMA_VERSION else "optimizers.pth"
@@ -322,14 +322,6 @@ def member(archive: zipfile.ZipFile, name: str, at_most: int | None = None) -> b
     if size > (at_most or MAX_MEMBER_BYTES[name]) or size > max(MAX_SMALL, MAX_PACKED * packed):
         raise ValueError(f"its member {name} unpacks to {size} bytes")
     return archive.read(name)
-
-
-def _check_seal(path: Any) -> None:
-    if hasattr(path, "read"):
-        check_zip_seal(path)
-        return
-    with Path(path).open("rb") as file:
-        check_zip_seal(file)
 
 
 def _from_first(policy: dict[str, Any], optimizers: dict[str, Any]) -> dict[str, Any]:

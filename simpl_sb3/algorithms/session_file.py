@@ -20,12 +20,13 @@ import numpy as np
 
 from simpl_sb3.algorithms.adaptation import Adaptation
 from simpl_sb3.algorithms.adaptation_state import buffers_of, capture, checked, fingerprint, take, tensors_of_cohorts
-from simpl_sb3.algorithms.arrays import MAX_BUFFER_BYTES, arrays_of, existing, npz_bytes, with_ending
-from simpl_sb3.algorithms.files import MAX_MEMBER_BYTES, check_finite, member, tensor_bytes
+from simpl_sb3.algorithms.arrays import existing, with_ending
+from simpl_sb3.algorithms.files import check_finite, tensor_bytes
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.errors import ModelFileError
 from simpl_sb3.files import write_atomically
-from simpl_sb3.seals import check_zip_seal, seal_zip
+from simpl_sb3.npz import arrays_of, npz_bytes
+from simpl_sb3.seals import BLANK, open_zip, seal
 from simpl_sb3.skills.tensor_files import read_tensors
 
 __all__ = ["read_session", "session_parts", "take_session_parts", "write_session"]
@@ -93,7 +94,8 @@ def write_session(
         archive.writestr("own.npz", npz_bytes(arrays))
         for name, part in parts.items():
             archive.writestr(name, part)
-    write_atomically(with_ending(path, ".zip"), seal_zip(content.getvalue()))
+        archive.comment = BLANK.encode()
+    write_atomically(with_ending(path, ".zip"), seal(content.getvalue()))
 
 
 def read_session(path: Any) -> tuple[dict[str, Any], dict[str, np.ndarray], dict[str, bytes]]:
@@ -104,17 +106,10 @@ def read_session(path: Any) -> tuple[dict[str, Any], dict[str, np.ndarray], dict
     """
     found = Path(existing(path, ".zip", "saved session"))
     try:
-        with zipfile.ZipFile(found) as archive:
-            data = json.loads(member(archive, "data"))
-            kind, version, own = data["class"], data["schema_version"], data["own"]
-            limits = {name: MAX_MEMBER_BYTES["learner.pth"] for name in archive.namelist() if name.endswith(".pth")}
-            others = {"data": MAX_MEMBER_BYTES["data"], "training.json": MAX_MEMBER_BYTES["training.json"]}
-            parts = {
-                name: member(archive, name, (limits | others).get(name, MAX_BUFFER_BYTES))
-                for name in archive.namelist()
-            }
-        with found.open("rb") as file:
-            check_zip_seal(file)
+        with open_zip(found, packed=False) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+        data = json.loads(parts["data"])
+        kind, version, own = data["class"], data["schema_version"], data["own"]
         arrays = arrays_of(parts.pop("own.npz"))
     except Exception as error:  # noqa: BLE001 - a foreign file fails in many ways
         raise ModelFileError(f"{path} is not a saved session: {type(error).__name__}: {error}") from None

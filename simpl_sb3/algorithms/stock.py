@@ -35,7 +35,7 @@ from simpl_sb3.algorithms.tasks import default_timesteps
 from simpl_sb3.errors import ModelFileError, SettingsError, SimplError
 from simpl_sb3.files import write_atomically
 from simpl_sb3.interrupts import uninterrupted
-from simpl_sb3.seals import check_zip_seal, seal_zip
+from simpl_sb3.seals import BLANK, open_zip, seal
 from simpl_sb3.skills.base import Skills
 from simpl_sb3.skills.tensor_files import check_tensors
 
@@ -150,7 +150,8 @@ class StockModel(BaseAlgorithm):
             archive.writestr("data", json.dumps(data, indent=1))
             archive.writestr("weights.safetensors", _bytes(weights))
             archive.writestr("skills.safetensors", _bytes(self.skills.state_dict()))
-        write_atomically(with_ending(path, ".zip"), seal_zip(content.getvalue()))
+            archive.comment = BLANK.encode()
+        write_atomically(with_ending(path, ".zip"), seal(content.getvalue()))
 
     @classmethod
     def load(cls, *args: Any, **kwargs: Any) -> Self:
@@ -199,11 +200,9 @@ def read_stock(path: Path | str, kind: type[StockModel], device: str = "cpu") ->
     :param device: of skills and tensors
     :raises ModelFileError: for a file that is missing, corrupt, or of another kind
     """
-    file: Any = existing(path, ".zip", "model file")
+    path = existing(path, ".zip", "model file")
     try:
-        content = io.BytesIO(file.read() if hasattr(file, "read") else file.read_bytes())
-        check_zip_seal(content)
-        with zipfile.ZipFile(content) as archive:
+        with open_zip(path) as archive:
             data = json.loads(member(archive, "data", MAX_DATA_BYTES))
             given, version = data["class"], data["schema_version"]
             if given != kind.__name__:

@@ -9,9 +9,7 @@ Demonstrations on their way into a dataset, kept in files now and then, so that 
 Each file is written once, whole or not at all.
 """
 
-import io
 import time
-import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -19,11 +17,9 @@ import numpy as np
 
 from simpl_sb3.demonstrations.windows import Episode
 from simpl_sb3.files import write_atomically
-from simpl_sb3.seals import check_zip_seal, seal_zip
+from simpl_sb3.npz import arrays_of, npz_bytes
 
 __all__ = ["KeptEpisodes"]
-
-MAX_BYTES = 1 << 34
 
 
 class KeptEpisodes:
@@ -65,15 +61,13 @@ class KeptEpisodes:
         """Keep all episodes that have passed."""
         if not self._pending:
             return
-        content = io.BytesIO()
-        np.savez(
-            content,
-            observations=np.concatenate([episode.observations for episode in self._pending]),
-            actions=np.concatenate([episode.actions for episode in self._pending]),
-            lengths=np.array([len(episode) for episode in self._pending]),
-            numbers=np.array([episode.number for episode in self._pending]),
-        )
-        write_atomically(self._file(self.n_kept), seal_zip(content.getvalue()))
+        arrays = {
+            "observations": np.concatenate([episode.observations for episode in self._pending]),
+            "actions": np.concatenate([episode.actions for episode in self._pending]),
+            "lengths": np.array([len(episode) for episode in self._pending]),
+            "numbers": np.array([episode.number for episode in self._pending]),
+        }
+        write_atomically(self._file(self.n_kept), npz_bytes(arrays))
         self.n_kept += len(self._pending)
         self._pending = []
 
@@ -92,15 +86,10 @@ def _read(path: Path) -> list[Episode]:
     """
     :raises Exception: for a damaged file, of many kinds
     """
-    with path.open("rb") as file:
-        check_zip_seal(file)
-    with zipfile.ZipFile(path) as archive:
-        if sum(part.file_size for part in archive.infolist()) > MAX_BYTES:
-            raise ValueError("it unpacks to more than demonstrations hold")
-    with np.load(path, allow_pickle=False) as arrays:
-        observations, actions, lengths, numbers = (
-            arrays[name] for name in ("observations", "actions", "lengths", "numbers")
-        )
+    arrays = arrays_of(path.read_bytes())
+    observations, actions, lengths, numbers = (
+        arrays[name] for name in ("observations", "actions", "lengths", "numbers")
+    )
     ends = np.cumsum(lengths)
     if (
         len(lengths) == 0

@@ -2,7 +2,6 @@
 
 import io
 import os
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from simpl_sb3.errors import ResultsError
-from simpl_sb3.seals import check_zip_seal
+from simpl_sb3.npz import read_array
+from simpl_sb3.seals import open_zip
 
-__all__ = ["read_array", "read_arrays", "read_bytes"]
+__all__ = ["read_arrays", "read_bytes"]
 
 MAX_TEXT_BYTES = 200_000_000
 MAX_ARCHIVE_BYTES = 500_000_000
@@ -58,8 +58,7 @@ def read_arrays(
     content = io.BytesIO(read_bytes(path, f"an .npz of {what}", MAX_ARCHIVE_BYTES))
     needed = [key for key in kinds if key not in optional]
     try:
-        check_zip_seal(content)
-        with zipfile.ZipFile(content) as archive:
+        with open_zip(content) as archive:
             sizes = {info.filename.removesuffix(".npy"): info.file_size for info in archive.infolist()}
             if missing := [key for key in needed if key not in sizes]:
                 raise ResultsError(f"without {', '.join(missing)}")
@@ -81,24 +80,3 @@ def read_arrays(
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ResultsError(f"{path}: {key} holds NaN or infinity; expected finite numbers")
     return arrays
-
-
-def read_array(archive: zipfile.ZipFile, key: str) -> npt.NDArray[Any]:
-    """
-    One array of an ``.npz``; what its header declares is compared with its size before memory is taken.
-
-    :raises ValueError: for a header that is none, or of more than there is, or of Python's objects
-    """
-    size = archive.getinfo(f"{key}.npy").file_size
-    with archive.open(f"{key}.npy") as member:
-        version = np.lib.format.read_magic(member)
-        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read_header(member)
-    declared = dtype.itemsize
-    for axis in shape:
-        declared *= axis
-    if dtype.hasobject or min(shape, default=0) < 0 or declared > size:
-        raise ValueError(f"{key} declares {dtype} of shape {shape} in {size} bytes")
-    with archive.open(f"{key}.npy") as member:
-        array: npt.NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
-    return array

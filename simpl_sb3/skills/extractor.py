@@ -21,7 +21,7 @@ from simpl_sb3.functional import behaviour_cloning_loss, prior_fit_loss, skill_l
 from simpl_sb3.interrupts import uninterrupted
 from simpl_sb3.logs import hide_later_events
 from simpl_sb3.numerics import checked_device
-from simpl_sb3.seals import check_zip_seal, seal_zip
+from simpl_sb3.seals import seal_zip
 from simpl_sb3.settings import checked_number, checked_seed, takes, unknown_names
 from simpl_sb3.skills.cloned import ClonedActions
 from simpl_sb3.skills.model import SkillModel, SkillOutputs
@@ -322,9 +322,7 @@ class SkillExtractor:
                 return self.n_updates
             path = found[-1]
         try:
-            content = Path(path).read_bytes()
-            check_zip_seal(io.BytesIO(content))
-            state = read_tensors(content)
+            state = read_tensors(Path(path).read_bytes())
             given = json.loads(state["settings"])
             if _without_provenance(given) != _without_provenance(self.model.settings):
                 raise ModelFileError(f"it is of another model: {state['settings']}")

@@ -4,7 +4,6 @@ import hashlib
 import io
 import os
 import pickletools
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import torch as th
 from safetensors import SafetensorError, safe_open
 
 from simpl_sb3.errors import ModelFileError
-from simpl_sb3.seals import KEY, check_seal
+from simpl_sb3.seals import KEY, check_seal, open_zip
 
 __all__ = ["check_optimizer_state", "check_tensors", "content_hash", "read_header", "read_safetensors", "read_tensors"]
 
@@ -131,11 +130,9 @@ def read_tensors(content: bytes) -> Any:
     ``weights_only`` runs no code, but calls more than these need, such as ``bytearray(10**10)``.
 
     :param content: of the file
-    :raises ModelFileError: for a file that is packed otherwise, or holds something else
+    :raises ValueError: for a file that is damaged or packed otherwise, or holds something else
     """
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
-            raise ModelFileError("its tensors are packed as torch does not")
+    with open_zip(io.BytesIO(content), packed=False) as archive:
         if archive.testzip() is not None:  # torch does not ask
             raise ModelFileError("a checksum in it is wrong")
         pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
