@@ -35,7 +35,7 @@ class SacHerTrainingSettings(SacLearnerSettings):
     :param goal_selection_strategy: where in the episode goals in hindsight come from
     """
 
-    ent_coef: float = setting(0.01, above=0.0, at_most=1e6)
+    ent_coef: float = setting(0.001, above=0.0, at_most=1e6)
     learning_starts: int = setting(1_000, at_least=0, at_most=100_000_000)
     train_freq: int = setting(1, at_least=1, at_most=1_000_000)
     gradient_steps: int = setting(20, at_least=-1, at_most=1_000_000)
