@@ -260,10 +260,11 @@ class AgentLearner(Learner):
         for optimizer, theirs in zip(self.all_optimizers().values(), source.all_optimizers().values(), strict=True):
             for parameter in (p for group in optimizer.param_groups for p in group["params"]):
                 origin, at = own[parameter]
-                optimizer.state[parameter] = {
-                    name: (value[at] if value.dim() == origin.dim() else value).clone()
-                    for name, value in theirs.state.get(origin, {}).items()
-                }
+                if moments := theirs.state.get(origin):  # empty ones, of what was never updated, no file can hold
+                    optimizer.state[parameter] = {
+                        name: (value[at] if value.dim() == origin.dim() else value).clone()
+                        for name, value in moments.items()
+                    }
         self.budget.log_multiplier.data.copy_(source.budget.log_multiplier.data[[member]])
         self.policy.copy_agent(source.policy, member)
 

@@ -47,7 +47,8 @@ def test_the_switches_that_it_has_not_are_refused(words: list[str], capsys: pyte
 
 def test_in_a_grid_it_reads_what_the_grid_collected() -> None:
     methods = (GridMethod(method="bc-maml", train={"learning_rate": 0.2}),)
-    collect, _, training, adapt = Grid(domain="maze", methods=methods, tasks=(GridTasks(tasks="target"),)).cells()
+    cells = Grid(domain="maze", methods=methods, tasks=(GridTasks(tasks="target"),)).cells()
+    collect, training, adapt = cells
     assert (training.after, adapt.after) == ((collect.key,), (training.key,))
     assert training.stage.settings["training"]["learning_rate"] == 0.2
     assert "learning_rate" not in adapt.stage.settings["adaptation"]  # the model's

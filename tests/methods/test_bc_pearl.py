@@ -66,7 +66,7 @@ def test_a_folder_of_a_dataset_and_none_at_all(words: list[str], tmp_path: Path)
 def test_in_a_grid_it_reads_what_the_grid_collected() -> None:
     methods = (GridMethod(method="bc-pearl", train={"cloning_updates": 7}),)
     cells = Grid(domain="maze", methods=methods, tasks=(GridTasks(tasks="target"),)).cells()
-    collect, _, training, adapt = cells
+    collect, training, adapt = cells
     assert training.after == (collect.key,)
     assert training.stage.inputs["source"] == f"{collect.stage.output}/simpl/maze-planner-v0"
     assert training.stage.settings["training"]["cloning_updates"] == 7
