@@ -183,7 +183,7 @@ def reference(package: str) -> str:
         which = f":members: {members}" if members else ":no-members:"
         told = {attribute for _, attribute in ModuleAnalyzer.for_module(name).find_attr_docs()}
         values = [member for member in public_names(name) if _is_value(name, member) and member not in told]
-        untold = "".join(f"\n.. autodata:: {name}.{value}\n" for value in values)
+        untold = "".join(f"\n.. py:data:: {name}.{value}\n" for value in values)
         parts += [f"## {name}", f"```{{eval-rst}}\n.. automodule:: {name}\n   {which}\n{untold}```", ""]
     return "\n".join(parts)
 
