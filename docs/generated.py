@@ -26,6 +26,7 @@ from docstring_parser import parse
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
 from simpl_sb3.experiments.cli import main, overview
@@ -169,13 +170,21 @@ def _is_own(module: ModuleType, name: str, listed: bool) -> bool:
     return listed and re.search(rf"^{name}\b.*=", inspect.getsource(module), re.MULTILINE) is not None
 
 
+def _is_value(module: str, name: str) -> bool:
+    value = getattr(importlib.import_module(module), name)
+    return not (inspect.isclass(value) or inspect.isfunction(value) or hasattr(value, "__wrapped__"))
+
+
 def reference(package: str) -> str:
     """Every module of a package, as autodoc reads it."""
     parts = []
     for name in modules_of(package):
         members = ", ".join(public_names(name))
         which = f":members: {members}" if members else ":no-members:"
-        parts += [f"## {name}", f"```{{eval-rst}}\n.. automodule:: {name}\n   {which}\n```", ""]
+        told = {attribute for _, attribute in ModuleAnalyzer.for_module(name).find_attr_docs()}
+        values = [member for member in public_names(name) if _is_value(name, member) and member not in told]
+        untold = "".join(f"\n.. py:data:: {name}.{value}\n" for value in values)
+        parts += [f"## {name}", f"```{{eval-rst}}\n.. automodule:: {name}\n   {which}\n{untold}```", ""]
     return "\n".join(parts)
 
 

@@ -12,7 +12,6 @@ import threading
 from pathlib import Path
 
 from simpl_sb3.errors import SimplError
-from simpl_sb3.experiments.row_file import goes_on
 from simpl_sb3.experiments.stage import RunOptions, Stage
 from simpl_sb3.experiments.stages import run_stage
 from simpl_sb3.experiments.stopping import exit_code, kept_text, stop_signals
@@ -45,6 +44,8 @@ def work(folder: str, file: str, device: str) -> None:
     text = Path(file).read_text(encoding="utf-8")
     os.chdir(folder)
     stage = Stage.from_json(text)
+    from simpl_sb3.experiments.row_file import goes_on  # it needs torch, and this module is read for --help
+
     begun_elsewhere = stage.kind == "adapt" and Path(stage.output).exists() and not goes_on(stage)
     try:
         with stop_signals():
