@@ -68,8 +68,9 @@ def take_session_parts(adaptation: Adaptation, parts: dict[str, bytes]) -> None:
     if "agent.zip" in parts:
         for name, buffer in buffers_of(adaptation).items():
             buffer.append(rows[name])
-        adaptation.agents[0] = SkillPriorSAC.load(io.BytesIO(parts["agent.zip"]), device=adaptation.device)
-        adaptation.agents[0].replay_buffer.copy_ring(0, adaptation.replay, 0)
+        agent = SkillPriorSAC.load(io.BytesIO(parts["agent.zip"]), device=adaptation.device)
+        agent.replay_buffer.copy_ring(0, adaptation.replay, 0)
+        adaptation.agents[0] = agent
         return
     tensors = [read_tensors(parts[f"cohort_{k}.pth"]) for k in range(len(data["n_updates"]))]
     taken = checked(adaptation, data, arrays_of(parts["training.npz"]), tensors)
