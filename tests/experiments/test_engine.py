@@ -166,6 +166,7 @@ def small(tmp_path: Path) -> Path:
         f"""
 domain = "{OWN_DOMAIN}"
 trajectories = 12
+skill_updates = 50
 [[methods]]
 method = "simpl"
 total_timesteps = 30
