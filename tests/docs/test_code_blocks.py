@@ -15,7 +15,7 @@ from blocks_for_tests import BLOCKS, CODE, PAGES, ROOT, SHOWN, Block, blocks_of,
 from simpl_sb3.domains import find_domain
 from simpl_sb3.experiments.completion import SHELLS
 from simpl_sb3.experiments.flags import parse
-from simpl_sb3.experiments.grid import read_grid
+from simpl_sb3.experiments.grid_file import read_grid
 from simpl_sb3.experiments.verbs import VERBS
 
 pytestmark = [
