@@ -1,4 +1,4 @@
-"""A headless Chromium, driven by its DevTools protocol; None of it needs more than ``websockets``."""
+"""A headless Chromium, driven by its DevTools protocol over ``websockets``."""
 
 import base64
 import json
@@ -9,7 +9,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,8 @@ def chromium() -> str | None:
 class Tab:
     """One page: ask it with :meth:`value`, click, type, look at it."""
 
-    def __init__(self, address: str) -> None:
-        self.socket = connect(address, max_size=None, proxy=None)
+    def __init__(self, socket: Any) -> None:
+        self.socket = socket
         self.number, self.events = 0, list[dict[str, Any]]()
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.ask(f"{domain}.enable")
@@ -109,10 +109,6 @@ class Tab:
         ]
         return {url.split("/")[2] for url in urls if url.startswith(("http", "ws"))}
 
-    def close(self) -> None:
-        self.ask("Page.close")
-        self.socket.close()
-
 
 @contextmanager
 def browser(folder: Path) -> Iterator[Any]:
@@ -131,7 +127,7 @@ def browser(folder: Path) -> Iterator[Any]:
         text=True,
         env=environment,
     )
-    tabs = list[Tab]()
+    sockets = ExitStack()
     try:
         assert process.stderr is not None
         found = next(found for line in process.stderr if (found := re.search(r"ws://([\d.:]+)/", line)))
@@ -139,13 +135,12 @@ def browser(folder: Path) -> Iterator[Any]:
         def new_tab() -> Tab:
             request = urllib.request.Request(f"http://{found[1]}/json/new?about:blank", method="PUT")
             with urllib.request.urlopen(request, timeout=300) as answer:
-                tabs.append(Tab(json.load(answer)["webSocketDebuggerUrl"]))
-            return tabs[-1]
+                address = json.load(answer)["webSocketDebuggerUrl"]
+            return Tab(sockets.enter_context(connect(address, max_size=None, proxy=None, ping_interval=None)))
 
         yield new_tab
     finally:
-        for tab in tabs:
-            tab.socket.close()
+        sockets.close()
         process.terminate()
         process.wait(20)
         assert process.stderr is not None

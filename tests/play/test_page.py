@@ -24,7 +24,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     app = make_app([shipped("maze"), line_choice(tmp_path_factory.mktemp("line"))], 4)
     config = uvicorn.Config(app, log_level="error", ws="websockets-sansio", lifespan="off", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]})
     thread.start()
     yield f"http://127.0.0.1:{opened.getsockname()[1]}/"
@@ -51,7 +50,7 @@ def place(tab: Tab, x: float, y: float) -> tuple[float, float]:
 def test_a_click_on_a_goal_leads_to_success(address: str, new_tab: Any, tmp_path: Path) -> None:
     tab = new_tab()
     tab.open(address)
-    tab.wait(f"state.about && {MAP}")
+    tab.wait(f"Boolean(window.playground?.about && {MAP})")
     tab.click(*place(tab, 0.1, 5.0))
     assert "lies in a wall" in tab.wait(f"document.getElementById('message').className === 'bad' && {MESSAGE}")
     tab.click(*place(tab, 11.0, 10.0))  # next to the start: a few skills
@@ -71,7 +70,7 @@ def test_a_click_on_a_goal_leads_to_success(address: str, new_tab: Any, tmp_path
 def test_the_keyboard_chooses_a_goal_and_a_phone_sees_the_whole_width(address: str, new_tab: Any) -> None:
     tab = new_tab()
     tab.open(address, 390, 844, mobile=True)
-    tab.wait(f"state.about && {MAP}")
+    tab.wait(f"Boolean(window.playground?.about && {MAP})")
     assert tab.value("document.documentElement.scrollWidth <= innerWidth")
     tab.value(f"{MAP}.focus()")
     for name in ("ArrowLeft", "ArrowDown", "Enter"):
@@ -86,12 +85,12 @@ def test_the_keyboard_chooses_a_goal_and_a_phone_sees_the_whole_width(address: s
 def test_a_domain_of_ones_own_shows_pictures_and_returns(address: str, new_tab: Any) -> None:
     tab = new_tab()
     tab.open(address)
-    tab.wait("state.about")
+    tab.wait("Boolean(window.playground?.about)")
     tab.value(
         "document.getElementById('model').value = 'line';"
         "document.getElementById('model').dispatchEvent(new Event('change'))"
     )
-    tab.wait("state.about && state.about.domain === 'line'")
+    tab.wait("state.about !== null && state.about.domain === 'line'")
     tab.value("document.getElementById('start').click()")
     tab.wait("state.agents[0].episodes.length > 2 && state.frames > 2", 120)
     assert tab.complaints() == []
