@@ -140,7 +140,14 @@ def name_table(package: str) -> str:
 
 
 def modules_of(package: str) -> list[str]:
-    """A package or module, and every module in it, but for what is run as a program."""
+    """
+    A package or module, and every module in it, but for what is run as a program; of ``package:modules`` the modules
+    that are no packages.
+    """
+    package, _, which = package.partition(":")
+    if which == "modules":
+        inside = pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}.")
+        return [each.name for each in inside if not each.ispkg and not each.name.endswith("__main__")]
     module = importlib.import_module(package)
     found = [package]
     if hasattr(module, "__path__"):
@@ -183,7 +190,7 @@ def reference(package: str) -> str:
         which = f":members: {members}" if members else ":no-members:"
         told = {attribute for _, attribute in ModuleAnalyzer.for_module(name).find_attr_docs()}
         values = [member for member in public_names(name) if _is_value(name, member) and member not in told]
-        untold = "".join(f"\n.. py:data:: {name}.{value}\n" for value in values)
+        untold = "".join(f"\n.. py:data:: {value}\n   :module: {name}\n" for value in values)
         parts += [f"## {name}", f"```{{eval-rst}}\n.. automodule:: {name}\n   {which}\n{untold}```", ""]
     return "\n".join(parts)
 
@@ -204,7 +211,8 @@ class Generated(SphinxDirective):
         raise NotImplementedError
 
     def run(self) -> list[nodes.Node]:
-        """Parse the text in place of the directive."""
+        """Parse the text in place of the directive; the page is read at every build, as the code may have changed."""
+        self.env.note_reread()
         text = self.text(self.arguments[0] if self.arguments else "")
         if self.fenced:
             return [nodes.literal_block(text, text, language="text")]

@@ -16,6 +16,7 @@ from typing import Any, Self
 from simpl_sb3.domains import Domain, find_domain
 from simpl_sb3.errors import ModelFileError, SettingsError
 from simpl_sb3.experiments.presets import DEFAULT_DOMAIN, Preset, find_preset, presets_domain, split_settings
+from simpl_sb3.experiments.run_folder import RunFolder
 from simpl_sb3.experiments.stage import RunOptions, Stage
 from simpl_sb3.methods import ARTEFACTS, Method, find_method, trained_as
 from simpl_sb3.skills.settings import ExtractionSettings, SkillModelSettings
@@ -292,17 +293,20 @@ def _source(method: Method, needs: str, source: PathLike | None) -> dict[str, st
     return {"source": str(source)}
 
 
-def check_inputs(stage: Stage) -> None:
+def check_inputs(stage: Stage, overwrite: bool = False) -> None:
     """
     Whether what a stage reads is there, before torch is imported and whatever else takes seconds.
 
+    :param overwrite: whether its output may stand
     :raises ModelFileError: for a missing file
     :raises DatasetError: for a missing dataset
+    :raises SettingsError: for an output that stands
     """
     dataset, source = stage.inputs.get("dataset"), stage.inputs.get("source")
     if dataset is not None:
         from simpl_sb3.demonstrations.minari import open_minari
 
+        RunFolder(Path(stage.output), ARTEFACTS["skills"], overwrite, stage)  # what stands there is told first
         open_minari(dataset, stage.settings["datasets"])
     if source is None:
         return
@@ -321,7 +325,7 @@ def run_stage(stage: Stage, options: RunOptions | None = None) -> Any:
     :raises SimplError: for anything that is wrong, before something is written
     """
     options = options or RunOptions()
-    check_inputs(stage)
+    check_inputs(stage, options.overwrite)
     if stage.kind == "adapt":
         from simpl_sb3.experiments.adapting import adapt
 
