@@ -3,10 +3,10 @@ The same seed twice, with one thread and with two: what is equal to the bit, and
 
 ::
 
-    python benchmarks/determinism.py --output benchmarks/results/determinism.json
+    python benchmarks/determinism.py --output benchmarks/reliability/determinism.json
 
-Each of the four runs is a process of its own: demonstrations of the maze, 200 updates of skill extraction, a
-meta-iteration with 40 updates over 10 mazes, two agents that adapt over 3 episodes; networks have the default sizes.
+Each of the four runs is a process of its own: demonstrations of the maze, 100 updates of skill extraction, a
+meta-iteration with 10 updates over 10 mazes, two agents that adapt over 3 episodes; networks have the default sizes.
 """
 
 import argparse
@@ -38,11 +38,11 @@ def run(path: Path) -> None:
         found[f"collect/{name}"] = np.concatenate([getattr(episode, name) for episode in episodes])
     env: Any = gym.make("SimplMaze-v0")
     data = DemonstrationDataset.from_episodes(episodes, env.observation_space, env.action_space)
-    skills = SkillExtractor(data, seed=0, device="cpu").learn(200)
+    skills = SkillExtractor(data, seed=0, device="cpu").learn(100)
     found |= {f"extract/{name}": value.numpy() for name, value in skills.state_dict().items()}
     shipped = PRETRAINED / "maze-fast" / "skills.safetensors"
     mazes = make_skill_vec_env("SimplMaze-v0", shipped, n_envs=10, train_tasks=simpl_envs.MAZE_TASK_SETS["easy"])
-    meta = SkillPriorPEARL("MlpPolicy", mazes, seed=0, device="cpu", gradient_steps=40).learn(10)
+    meta = SkillPriorPEARL("MlpPolicy", mazes, seed=0, device="cpu", gradient_steps=10).learn(10)
     found |= {f"meta-train/{name}": value.numpy() for name, value in meta.policy.state_dict().items()}
     two = make_skill_vec_env("SimplMaze-v0", shipped, n_envs=2)
     agents = meta.adapt_tasks(

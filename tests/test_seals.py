@@ -4,12 +4,13 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from simpl_sb3.seals import BLANK, KEY, check_seal, check_zip_seal, seal, seal_zip
+from simpl_sb3.seals import BLANK, KEY, check_seal, check_zip_seal, open_zip, seal, seal_zip
 
 
 def npz() -> bytes:
@@ -24,7 +25,8 @@ def check_json(content: bytes) -> None:
 
 
 def check_zip(content: bytes) -> None:
-    check_zip_seal(io.BytesIO(content))
+    with open_zip(io.BytesIO(content)):
+        pass
 
 
 SEALED: dict[str, tuple[Callable[[], bytes], Callable[[bytes], Any]]] = {
@@ -39,10 +41,10 @@ def test_every_bit_counts_and_every_byte(kind: str) -> None:
     content = make()
     check(content)
     for at in range(len(content)):
-        with pytest.raises((ValueError, KeyError)):
+        with pytest.raises((ValueError, KeyError, zipfile.BadZipFile)):
             check(content[:at])
         for bit in range(8):
-            with pytest.raises((ValueError, KeyError)):
+            with pytest.raises((ValueError, KeyError, zipfile.BadZipFile)):
                 check(content[:at] + bytes([content[at] ^ (1 << bit)]) + content[at + 1 :])
     with pytest.raises(ValueError):
         check(content + b"\n\n{")
@@ -52,6 +54,16 @@ def test_a_sealed_zip_is_a_zip_and_equal_contents_have_equal_seals() -> None:
     with np.load(io.BytesIO(seal_zip(npz()))) as arrays:
         assert arrays["a"].tolist() == [0, 1, 2, 3, 4]
     assert seal(BLANK.encode()) == seal(BLANK.encode()) != BLANK.encode()
+
+
+def test_a_zip_by_its_path_and_one_whose_members_must_not_be_packed(tmp_path: Path) -> None:
+    (tmp_path / "a.npz").write_bytes(seal_zip(npz()))
+    with open_zip(tmp_path / "a.npz") as archive:
+        assert archive.namelist() == ["a.npy", "b.npy"]
+    with pytest.raises(ValueError, match="packed"), open_zip(tmp_path / "a.npz", packed=False):
+        pass
+    with pytest.raises(zipfile.BadZipFile), open_zip(io.BytesIO(b"something else")):
+        pass
 
 
 def test_zips_of_earlier_releases_have_no_seal() -> None:

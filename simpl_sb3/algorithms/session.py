@@ -304,14 +304,32 @@ class AdaptationSession:
 
     def _take(self, own: dict[str, Any], arrays: dict[str, np.ndarray], parts: dict[str, Any]) -> None:
         adaptation = self._adaptation
+        z, seen = arrays.get("z"), arrays["seen"]
+        self._check_running(z, seen, own)
         take_session_parts(adaptation, parts)
         adaptation.finished[0] = own["n_episodes"]
-        self._z, self._seen = arrays.get("z"), list(arrays["seen"])
+        self._z, self._seen = z, list(seen)
         self._reward, self._env_steps = float(own["reward"]), int(own["env_steps"])
         self._success, self._acted = own["success"], bool(own["acted"])
         if adaptation.agents[0] is None:
             self._collector = next(self._steps)  # where it was: it makes a step next
         th.set_rng_state(th.from_numpy(arrays["generator"]))
+
+    def _check_running(self, z: np.ndarray | None, seen: np.ndarray, own: dict[str, Any]) -> None:
+        """
+        Check what a file says of the skill that runs.
+
+        :raises ValueError: for other shapes, numbers that are not finite, or a skill that cannot run
+        """
+        rows = (len(seen), *self.skills.observation_space.shape) if len(seen) else (0,)
+        fits = z is None or (z.shape == (1, self.skills.skill_dim) and z.dtype == np.float32 and np.isfinite(z).all())
+        if not fits or seen.shape != rows or len(seen) >= self.skills.horizon or not np.isfinite(seen).all():
+            raise ValueError("its skill or what was seen in it do not fit the skills")
+        numbers = own["n_episodes"], own["env_steps"]
+        if any(type(number) is not int or number < 0 for number in numbers) or not np.isfinite(float(own["reward"])):
+            raise ValueError("its counts are none")
+        if own["success"] not in (None, True, False) or (z is None and (own["acted"] or len(seen))):
+            raise ValueError("it is in no skill, and in the middle of one")
 
 
 class StepsAdaptations:

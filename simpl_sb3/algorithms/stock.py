@@ -29,7 +29,7 @@ from stable_baselines3.common.policies import BasePolicy
 
 from simpl_sb3.algorithms.arrays import existing, with_ending
 from simpl_sb3.algorithms.checks import as_callbacks
-from simpl_sb3.algorithms.files import member
+from simpl_sb3.algorithms.files import check_finite, member
 from simpl_sb3.algorithms.progress import SkillProgressBar
 from simpl_sb3.algorithms.tasks import default_timesteps
 from simpl_sb3.errors import ModelFileError, SettingsError, SimplError
@@ -129,13 +129,13 @@ class StockModel(BaseAlgorithm):
 
         :param path: a path; ".zip" is appended where it has no ending
         :param exclude: SB3's; refused, and so is ``include``
-        :raises SettingsError: for numbers that are not finite, and what cannot be written without a pickle
+        :raises DivergenceError: for numbers that are not finite
+        :raises SettingsError: for what cannot be written without a pickle
         """
         if exclude or include:
             raise SettingsError("save(exclude=..., include=...) is for pickled parts: expected save(path).")
         weights = self.weights()
-        if bad := [name for name, tensor in weights.items() if not bool(th.isfinite(tensor).all())]:
-            raise SettingsError(f"The numbers {bad[0]} are NaN or infinite: the learning diverged, nothing was saved.")
+        check_finite(weights)
         data = {
             "class": type(self).__name__,
             "schema_version": SCHEMA_VERSION,

@@ -18,7 +18,7 @@ from stable_baselines3 import PPO
 from simpl_sb3.algorithms import files
 from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
-from simpl_sb3.errors import DivergenceError, EnvironmentSpecError, ModelFileError, SettingsError, SimplError
+from simpl_sb3.errors import DivergenceError, EnvironmentSpecError, ModelFileError, SimplError
 from simpl_sb3.skills.wrapper import SkillActionWrapper
 
 
@@ -71,7 +71,7 @@ def test_what_cannot_be_saved_leaves_the_file_that_was_there(kind: Kind, tmp_pat
     model = make(kind)
     with th.no_grad():
         model.policy.actor.weights[0][0, 0, 0] = th.nan  # type: ignore[union-attr, index]
-    with pytest.raises(SettingsError, match=r"actor\.weights\.0 are NaN"):
+    with pytest.raises(DivergenceError, match=r"actor\.weights\.0 are NaN"):
         model.save(tmp_path / "model.zip")
     assert [path.name for path in tmp_path.iterdir()] == ["model.zip"]
     assert (tmp_path / "model.zip").read_bytes() == b"before"

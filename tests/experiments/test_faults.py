@@ -71,7 +71,7 @@ def failing_at(number: int, error: Exception, ending: str = "") -> Callable[[Any
 
 @pytest.mark.parametrize(
     ("module", "number", "ending"),
-    [("checkpoints", 5, ".npz"), ("files", 3, ".zip"), ("files", 1, "model.zip")],
+    [("checkpoint_folder", 5, ".npz"), ("files", 3, ".zip"), ("files", 1, "model.zip")],
     ids=["rows of a checkpoint", "state of a checkpoint", "the model at the end"],
 )
 def test_a_full_disk_during_meta_training(
@@ -147,7 +147,7 @@ def test_extraction_that_diverges_keeps_its_last_good_checkpoint(
     assert [path.name for path in (tmp_path / "skills").glob("checkpoint_*")] == ["checkpoint_00000500.pt"]
 
 
-@pytest.mark.parametrize("verb", ["extract", "meta-train", "adapt"])
+@pytest.mark.parametrize("verb", ["meta-train", "adapt"])
 def test_a_place_that_may_not_be_written_is_one_line(
     verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -157,7 +157,7 @@ def test_a_place_that_may_not_be_written_is_one_line(
         raise PermissionError(13, os.strerror(13), str(self))
 
     monkeypatch.setattr(Path, "write_bytes", forbidden)
-    source = {"meta-train": ["--skills", SKILLS], "adapt": ["--from", SKILLS.with_name("model.zip")]}.get(verb, [])
+    source = {"meta-train": ["--skills", SKILLS], "adapt": ["--from", SKILLS.with_name("model.zip")]}[verb]
     with pytest.raises(SystemExit) as ending:
         main([verb, "--output", str(tmp_path / "new" / "out.csv"), *map(str, source)])
     assert ending.value.code == 2
