@@ -33,6 +33,7 @@ from simpl_sb3.algorithms.files import check_finite, member
 from simpl_sb3.algorithms.progress import SkillProgressBar
 from simpl_sb3.algorithms.tasks import default_timesteps
 from simpl_sb3.errors import ModelFileError, SettingsError, SimplError
+from simpl_sb3.experience.goal_vec_env import SkillHerReplayBuffer
 from simpl_sb3.files import write_atomically
 from simpl_sb3.interrupts import uninterrupted
 from simpl_sb3.seals import BLANK, open_zip, seal
@@ -164,7 +165,17 @@ class StockModel(BaseAlgorithm):
 
 
 class GoalSAC(StockModel, SAC):
-    """SB3's SAC, meta-trained."""
+    """SB3's SAC with hindsight, meta-trained."""
+
+    replay_buffer: SkillHerReplayBuffer
+
+    def train(self, gradient_steps: int, batch_size: int = 64) -> None:
+        """
+        As in SB3, but not before the first episode has ended: without hindsight there is neither reward nor end, and
+        nothing that values could be learned from.
+        """
+        if self.replay_buffer.has_episodes:
+            super().train(gradient_steps, batch_size)
 
 
 class TrialPPO(StockModel, RecurrentPPO):

@@ -5,7 +5,6 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from stable_baselines3.common.buffers import DictReplayBuffer
 from stable_baselines3.common.type_aliases import DictReplayBufferSamples
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
@@ -138,11 +137,10 @@ class SkillHerReplayBuffer(HerReplayBuffer):
         kept = [{name: info[name] for name in names if name in info} for info in infos]
         super().add(obs, next_obs, action, reward, done, kept)
 
-    def sample(self, batch_size: int, env: VecNormalize | None = None) -> DictReplayBufferSamples:  # type: ignore[override]
-        """As in SB3; before the first episode has ended, what was lived so far without hindsight."""
-        if (self.ep_length > 0).any():
-            return super().sample(batch_size, env)
-        return DictReplayBuffer.sample(self, batch_size, env)
+    @property
+    def has_episodes(self) -> bool:
+        """Whether an episode has ended, so that there is something to sample."""
+        return bool((self.ep_length > 0).any())
 
     def _get_virtual_samples(
         self, batch_indices: np.ndarray, env_indices: np.ndarray, env: VecNormalize | None = None

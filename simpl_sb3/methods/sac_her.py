@@ -28,7 +28,7 @@ class SacHerTrainingSettings(SacLearnerSettings):
 
     :param buffer_size: skills kept, of all environments together
     :param ent_coef: as there. Note: SB3 has 1; then to go on, and be paid for entropy, is worth more than the goal
-    :param learning_starts: random skills of all environments together, before the first update
+    :param learning_starts: random skills of all environments together; the first update waits for an episode, too
     :param train_freq: skills per environment between two rounds of updates
     :param gradient_steps: updates per round; -1 for as many as skills in it. Note: SB3 has 1, for one environment
     :param n_sampled_goal: goals in hindsight per real one

@@ -40,6 +40,14 @@ def test_meta_training_is_sac_with_hindsight_over_the_training_tasks(tmp_path: P
     assert model.used_settings()["net_arch"] == (8,)
 
 
+def test_the_first_update_waits_for_an_episode(tmp_path: Path) -> None:
+    model = made("sac-her", tmp_path, LineEnvs(train_tasks=(LineTask(30.0), LineTask(-30.0))))
+    model.learn(24)  # six skills of four environments: of seven, no episode has ended
+    assert model._n_updates == 0
+    model.learn(28)
+    assert model._n_updates > 0
+
+
 def test_the_same_seed_gives_the_same_weights_and_episodes(tmp_path: Path) -> None:
     files = [read_stock(trained("sac-her", tmp_path, seed=seed), GoalSAC) for seed in (1, 1, 2)]
     one, again, other = (file.tensors for file in files)
