@@ -5,7 +5,7 @@ What checkpoints cost a stage: how long each takes, and how much it writes.
 
 STAGE is extract, meta-train or adapt, on the maze with the preset maze-fast, from what is shipped (extract: from 200
 demonstrations that it makes first). S is the time between two checkpoints (60, as the commands have it); "inf" writes
-none, for a pair. Prints wall and CPU seconds of the run and of its checkpoints, their share, and what was written.
+none, for a pair. Half of the episodes explore. Prints wall and CPU seconds of the run and of its checkpoints, their share, and what was written.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def main() -> None:
             maze, SHIPPED / "skills.safetensors", folder / "meta", total_timesteps=given.length or 20_000
         )
     else:
-        settings = {"n_episodes": given.length or 25}
+        settings = {"n_episodes": given.length or 24, "n_exploration_episodes": (given.length or 24) // 2}
         stage = adapt_stage(maze, SHIPPED / "model.zip", folder / "rows.csv", agents_per_task=3, settings=settings)
     running.CHECKPOINT_SECONDS = given.seconds
     spent: list[tuple[float, float]] = []
