@@ -312,15 +312,20 @@ class SkillExtractor:
         Goes back to a checkpoint, so that :meth:`learn` ends as if it had never been interrupted. Everything in the
         checkpoint is checked before any of it is taken.
 
-        :param path: a checkpoint; None takes the newest in ``folder``, or starts afresh if there is none
+        :param path: a checkpoint; None takes the newest in ``folder`` that can be read, or starts afresh if there is
+            none
         :return: updates done so far
         :raises ModelFileError: for a corrupt checkpoint, or one of other sizes
         """
         if path is None:
-            found = sorted(self.folder.glob("checkpoint_*.pt")) if self.folder is not None else []
-            if not found:
-                return self.n_updates
-            path = found[-1]
+            found = sorted(self.folder.glob("checkpoint_*.pt"), reverse=True) if self.folder is not None else []
+            for newest in found:
+                try:
+                    return self.restore(newest)
+                except ModelFileError:
+                    if newest == found[-1]:
+                        raise
+            return self.n_updates
         try:
             state = read_tensors(Path(path).read_bytes())
             given = json.loads(state["settings"])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import without_egl_for_tests as without_egl
 
+from simpl_envs import drawing
 from simpl_envs.drawing import OffScreenRenderer
 from simpl_envs.errors import DrawingError, SimplError
 from simpl_envs.maze.layout import PUBLISHED_LAYOUT
@@ -181,3 +182,16 @@ def test_rendering_again_after_close() -> None:
     env.unwrapped.close()
     np.testing.assert_array_equal(env.unwrapped.render(), first)
     env.close()
+
+
+@pytest.mark.parametrize("library", [OSError("none here"), object()])
+def test_memory_is_given_back_where_the_c_library_can(library: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawing._trim()
+
+    def load(name: None) -> object:
+        if isinstance(library, Exception):
+            raise library
+        return library
+
+    monkeypatch.setattr("simpl_envs.drawing.ctypes.CDLL", load)
+    drawing._trim()

@@ -134,9 +134,12 @@ def test_unusable_checkpoints(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="of another model"):
         other.restore()
     (tmp_path / "checkpoint_00000003.pt").write_bytes(pickle.dumps(SMALL))
+    assert extractor.restore() == 2  # the one before
+    with pytest.raises(ModelFileError, match="no checkpoint"):
+        extractor.restore(tmp_path / "checkpoint_00000003.pt")
+    (tmp_path / "checkpoint_00000002.pt").write_bytes(b"")
     with pytest.raises(ModelFileError, match="no checkpoint"):
         extractor.restore()
-    assert extractor.restore(tmp_path / "checkpoint_00000002.pt") == 2
 
 
 def test_bad_settings_and_datasets() -> None:
