@@ -5,7 +5,7 @@ What checkpoints cost a stage: how long each takes, and how much it writes.
 
 STAGE is extract, meta-train or adapt, on the maze with the preset maze-fast, from what is shipped (extract: from 200
 demonstrations that it makes first). S is the time between two checkpoints (60, as the commands have it); "inf" writes
-none, for a pair. Half of the episodes explore. Prints wall and CPU seconds of the run and of its checkpoints, their share, and what was written.
+none, for a pair. Half of the episodes explore. Prints wall and CPU seconds of run and checkpoints, and bytes written.
 """
 
 import argparse
