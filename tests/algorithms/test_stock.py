@@ -14,7 +14,7 @@ from sb3_contrib.ppo_recurrent.policies import MlpLstmPolicy
 from stock_for_tests import LineEnvs, made, trained
 
 from simpl_sb3.algorithms.stock import StockFile, TrialPPO, read_stock, restored_policy
-from simpl_sb3.errors import ModelFileError, SettingsError
+from simpl_sb3.errors import DivergenceError, ModelFileError, SettingsError
 from simpl_sb3.experience.trial_vec_env import trial_space
 from simpl_sb3.skills.fit import skill_action_space
 
@@ -95,7 +95,7 @@ def test_nothing_that_is_not_finite_is_written(tmp_path: Path) -> None:
     model = made("rl2", tmp_path, LineEnvs())
     with th.no_grad():
         model.policy.log_std.fill_(float("nan"))
-    with pytest.raises(SettingsError, match="diverged, nothing was saved"):
+    with pytest.raises(DivergenceError, match="diverged, nothing was saved"):
         model.save(tmp_path / "model.zip")
     assert not (tmp_path / "model.zip").exists()
 
