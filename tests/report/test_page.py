@@ -138,7 +138,7 @@ def test_kitchen_counts_subtasks(results: Path):
 def test_short_runs_end_with_a_number(tmp_path: Path, n_episodes: int, columns: list[str], pictures: list[str]):
     rows = [
         replace(row, success=int(row.episode > n_episodes - 4))
-        for row in make_rows("rl2", "Own-v0", 0.5, n_episodes=n_episodes)
+        for row in make_rows("my-method", "Own-v0", 0.5, n_episodes=n_episodes)
     ]
     write_results(tmp_path / "a.csv", rows, {})
     (group,) = group_results(read_all([tmp_path]))
@@ -153,10 +153,10 @@ def test_short_runs_end_with_a_number(tmp_path: Path, n_episodes: int, columns: 
     text = (page.parent / "table.txt").read_text(encoding="utf-8").splitlines()
     if columns[-1].startswith("last"):
         assert (
-            text[-1]
-            == f"rl2: success rate in the last {min(5, n_episodes)} episodes: {'1.00' if n_episodes == 3 else '.80'}"
+            text[-1] == f"my-method: success rate in the last {min(5, n_episodes)} episodes: "
+            f"{'1.00' if n_episodes == 3 else '.80'}"
         )
-    assert "rl2 " in re.sub("<[^>]+>", "", page.read_text(encoding="utf-8"))
+    assert "my-method " in re.sub("<[^>]+>", "", page.read_text(encoding="utf-8"))
 
 
 def test_agents_of_unequal_lengths_have_a_last_value(tmp_path: Path):

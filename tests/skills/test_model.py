@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from simpl_sb3.errors import ModelFileError, SettingsError, SimplError
+from simpl_sb3.seals import KEY
 from simpl_sb3.skills.model import SkillModel
 from simpl_sb3.skills.networks import NORMS
 
@@ -212,7 +213,8 @@ def rewrite(
         del tensors[drop]
     if nan is not None:
         tensors[nan] = tensors[nan] * float("nan")
-    save_file(tensors, path, header["__metadata__"] | (metadata or {}))
+    bare = {name: text for name, text in header["__metadata__"].items() if name != KEY}  # without the seal
+    save_file(tensors, path, bare | (metadata or {}))
 
 
 def test_unusable_files_give_one_clear_error(tmp_path: Path) -> None:
