@@ -72,7 +72,7 @@ import torch as th
 from simpl_sb3 import SkillModel, SkillPriorPEARL
 
 folder = Path(sys.argv[1])
-CLOCK = ("time/time_elapsed", "time/fps", "wall_time_s", "written_at", "command", "seal")
+CLOCK = ("time/time_elapsed", "time/fps", "wall_time_s", "written_at", "command", "revision", "seal")
 
 
 def log(path):

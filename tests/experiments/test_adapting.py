@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from envs_for_tests import same_parameters
 from kills_for_tests import run_and_kill
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from simpl_sb3 import PRETRAINED, AdaptationCheckpoints
 from simpl_sb3.algorithms.adaptation import Adaptation
@@ -21,6 +22,7 @@ from simpl_sb3.results.rows import read_results
 
 MAZE = Experiment.find("maze")
 SKILLS = PRETRAINED / "maze-fast" / "skills.safetensors"
+FILES = ["rows.csv", "rows.json", "rows.npz", "rows.tensorboard"]
 QUICK = RunOptions(device="cpu")
 SPIRL = {"n_episodes": 2, "gradient_steps": 1, "train_freq": 20, "net_arch": (8,), "batch_size": 8}
 
@@ -31,13 +33,16 @@ def stage(folder: Path, name: str, **settings: Any) -> Stage:
 
 
 def results(path: Path) -> dict[str, Any]:
-    """The content of CSV, JSON and traces, but for clocks and the seal of their file."""
+    """The content of CSV, JSON, traces and TensorBoard's files, but for clocks and the seal of their file."""
     metadata = json.loads(path.with_suffix(".json").read_text())
     for name in ("wall_time_s", "written_at", "seal"):
         del metadata[name]
     with np.load(path.with_suffix(".npz")) as arrays:
         traces = {name: arrays[name].tolist() for name in arrays.files}
-    return {"rows": path.read_bytes(), "metadata": metadata, "traces": traces}
+    events = EventAccumulator(str(path.with_suffix(".tensorboard")))
+    events.Reload()
+    logged = [(event.step, event.value) for event in events.Scalars("rollout/return")]
+    return {"rows": path.read_bytes(), "metadata": metadata, "traces": traces, "logged": logged}
 
 
 def assert_same(found: list[Adapted], expected: list[Adapted]) -> None:
@@ -52,7 +57,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], list
     """What an adaptation comes to that was left alone."""
     folder = tmp_path_factory.mktemp("once")
     agents = run_stage(stage(folder, "rows"), QUICK)
-    assert sorted(path.name for path in folder.iterdir()) == ["rows.csv", "rows.json", "rows.npz"]
+    assert sorted(path.name for path in folder.iterdir()) == FILES
     return results(folder / "rows.csv"), agents
 
 
@@ -87,7 +92,7 @@ def test_killed_it_goes_on_by_the_same_command(once: tuple[dict[str, Any], list[
     agents = run_stage(stage(tmp_path, "rows"), QUICK)
     assert results(tmp_path / "rows.csv") == once[0]
     assert_same(agents, once[1])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.csv", "rows.json", "rows.npz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == FILES
     with pytest.raises(SettingsError, match=r"rows\.csv exists"):
         run_stage(stage(tmp_path, "rows"), QUICK)
 
@@ -131,7 +136,7 @@ def test_an_overwriting_that_was_stopped_goes_on_and_the_earlier_result_stays(
     assert len(read_results(tmp_path / "rows.unfinished.csv")[0].rows) == 3
     run_stage(stage(tmp_path, "rows"), again)
     assert results(tmp_path / "rows.csv") == once[0]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.csv", "rows.json", "rows.npz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == FILES
 
 
 @pytest.mark.parametrize("wanted", ["the start", "another stage"])
@@ -173,4 +178,5 @@ def test_in_a_grid_it_goes_on_as_well(
     assert "the same command goes on after 2 of them" in capsys.readouterr().err
     work_here()
     assert "Going on after 2 episodes." in capsys.readouterr().err
-    assert results(tmp_path / "rows.csv") == once[0]
+    found = results(tmp_path / "rows.csv")
+    assert all(found[name] == once[0][name] for name in ("rows", "traces", "logged"))  # a grid's paths are its own
