@@ -335,10 +335,7 @@ def meta_train(stage: Stage, options: RunOptions) -> Path:
     except KeyboardInterrupt as stop:
         model.save(artefact)
         run.interrupt(record, metrics_of(model))
-        stop.add_note(
-            f"The model as it was after {model.num_timesteps} of {total} skills is {artefact}: adapt takes it; the "
-            "same command goes on from the last checkpoint, with --overwrite from the start."
-        )
+        stop.add_note(what_stays(model, total, artefact))
         raise
     finally:
         model.logger.close()
@@ -346,6 +343,16 @@ def meta_train(stage: Stage, options: RunOptions) -> Path:
         if getattr(model, "env", None) is not None:
             model.env.close()
     return run.finish(record, metrics_of(model))
+
+
+def what_stays(model: Any, total: int, artefact: Path) -> str:
+    """What an interrupted training leaves; only models of this library keep checkpoints to go on from."""
+    exact = isinstance(model, SkillAlgorithm)
+    again = "goes on from the last checkpoint, with --overwrite from the start" if exact else "starts again"
+    return (
+        f"The model as it was after {model.num_timesteps} of {total} skills is {artefact}: adapt takes it; the same "
+        f"command {again}."
+    )
 
 
 def timesteps_of(model: Any, given: int | None) -> int:
