@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from stable_baselines3.common.logger import configure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -15,13 +16,16 @@ def steps(folder: Path) -> list[int]:
 
 
 def write(folder: Path, first: int, last: int, goes_on: bool) -> None:
-    logger = configure(str(folder), ["csv", "tensorboard"])
-    if goes_on:
-        hide_later_events(logger, first - 1)
-    for step in range(first, last + 1):
-        logger.record("loss", float(step))
-        logger.dump(step)
-    logger.close()
+    """As processes do one after the other: TensorBoard names their files by the second, and reads them by name."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("time.time", lambda: 1e9 + len(list(folder.iterdir())))
+        logger = configure(str(folder), ["csv", "tensorboard"])
+        if goes_on:
+            hide_later_events(logger, first - 1)
+        for step in range(first, last + 1):
+            logger.record("loss", float(step))
+            logger.dump(step)
+        logger.close()
 
 
 def test_steps_that_are_logged_again_are_shown_once(tmp_path: Path) -> None:
