@@ -42,7 +42,7 @@ def run(path: Path) -> None:
     found |= {f"extract/{name}": value.numpy() for name, value in skills.state_dict().items()}
     shipped = PRETRAINED / "maze-fast" / "skills.safetensors"
     mazes = make_skill_vec_env("SimplMaze-v0", shipped, n_envs=10, train_tasks=simpl_envs.MAZE_TASK_SETS["easy"])
-    meta = SkillPriorPEARL("MlpPolicy", mazes, seed=0, device="cpu", gradient_steps=10).learn(10)
+    meta = SkillPriorPEARL("MlpPolicy", mazes, seed=0, device="cpu", gradient_steps=10, batch_size=64).learn(10)
     found |= {f"meta-train/{name}": value.numpy() for name, value in meta.policy.state_dict().items()}
     two = make_skill_vec_env("SimplMaze-v0", shipped, n_envs=2)
     agents = meta.adapt_tasks(

@@ -159,6 +159,8 @@ def checked(
     for name, buffer in buffers.items():
         buffer.rng.bit_generator.state = data["buffer_generators"][name]
     counters = {name: _like(name, arrays, getattr(adaptation, name)) for name in COUNTERS}
+    if adaptation.meta is None and (counters["exploring"].any() or counters["inferring"].any()):
+        raise ValueError("Agents without a meta-policy explore")
     cohorts = [
         _cohort(adaptation, arrays[f"cohort_{k}"], given, int(n_updates))
         for k, (given, n_updates) in enumerate(zip(tensors, data["n_updates"], strict=True))
@@ -177,7 +179,7 @@ def _part(arrays: Mapping[str, np.ndarray], begin: str) -> dict[str, np.ndarray]
 
 def _like(name: str, arrays: Mapping[str, np.ndarray], own: np.ndarray) -> np.ndarray:
     given = arrays[name]
-    if given.shape != own.shape or given.dtype != own.dtype:
+    if given.shape != own.shape or given.dtype != own.dtype or np.isnan(given).any():
         raise ValueError(f"Expected {name} of {own.shape} {own.dtype}, got {given.shape} {given.dtype}")
     return given.copy()
 

@@ -153,6 +153,11 @@ def _plain_info(info: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(info[name]) for name in ("r", "l", "t") if name in info}
 
 
+def _needed(info: Mapping[str, Any]) -> dict[str, float]:
+    """Return and length of an episode, which the log reads."""
+    return {name: float(info[name]) for name in ("r", "l")}
+
+
 def resume(model: "SkillAlgorithm", state: TrainingState) -> None:
     """
     Take up a state; the model's environment has just been reset, and its buffers hold their rows. What its TensorBoard
@@ -178,7 +183,7 @@ def resume(model: "SkillAlgorithm", state: TrainingState) -> None:
             for name, values in kept.items():
                 store[name].extend(float(value) for value in values)
         size = model._stats_window_size
-        model.ep_info_buffer = deque((_plain_info(info) for info in data["ep_info"]), maxlen=size)
+        model.ep_info_buffer = deque(({**_plain_info(info), **_needed(info)} for info in data["ep_info"]), maxlen=size)
         model.ep_success_buffer = deque(map(bool, data["ep_success"]), maxlen=size)
         model._current_progress_remaining = float(data["progress_remaining"])
         for name, (value, excluded) in data["recorded"].items():

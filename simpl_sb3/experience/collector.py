@@ -213,12 +213,13 @@ class EpisodeCollector:
         :param tasks: each environment's
         :raises ValueError: for a state of other environments
         """
-        shapes = {"latents": tuple(self.latents.shape), "ages": self._ages.shape, "kinds": (len(self.jobs),)}
-        shapes["now"] = self.observations.shape
-        given = {name: state[name].shape for name in shapes}
+        own = {"latents": self.latents.numpy(), "ages": self._ages, "now": self.observations}
+        wanted = {name: (array.shape, array.dtype) for name, array in own.items()}
+        given = {name: (state[name].shape, state[name].dtype) for name in own}
         running = running_of(state)
-        if given != shapes or len(running) != len(self.jobs):
-            raise ValueError(f"Expected a collector's state of shapes {shapes}, got {given}")
+        finite = all(np.isfinite(state[name]).all() for name in own) if given == wanted else False
+        if not finite or state["kinds"].shape != (len(self.jobs),) or len(running) != len(self.jobs):
+            raise ValueError(f"Expected a collector's state of finite numbers {wanted}, got {given}")
         kinds = [str(kind) for kind in state["kinds"]]
         self.jobs = [
             Job(task, i, kind) if kind else None for i, (task, kind) in enumerate(zip(tasks, kinds, strict=True))

@@ -239,11 +239,13 @@ class SkillVecEnv(VecEnv):
 
         :raises ValueError: for a state of other environments, or another number of them
         """
-        if state["active"].shape != (self.num_envs,) or state["observations"].shape != self._observations.shape:
-            raise ValueError(
-                f"Expected a state of {self.num_envs} environments with observations {self._observations.shape[1:]}, "
-                f"got one of {len(state['active'])} with {state['observations'].shape[1:]}"
-            )
+        for name in OWN_STATE:
+            own, given = getattr(self, f"_{name}"), state[name]
+            if (given.shape, given.dtype) != (own.shape, own.dtype) or not np.isfinite(given).all():
+                raise ValueError(
+                    f"Expected a state of {self.num_envs} environments with {name} of {own.shape} {own.dtype}, "
+                    f"got {given.shape} {given.dtype}"
+                )
         theirs = {name.removeprefix("envs."): array for name, array in state.items() if name.startswith("envs.")}
         if hasattr(self.envs, "set_state"):
             self.envs.set_state(theirs)
