@@ -198,7 +198,7 @@ def _updates_left(model: "SkillAlgorithm", given: Any) -> int:
     """
     :raises ValueError: for more updates than a round has
     """
-    of_a_round = int(model.gradient_steps)
+    of_a_round = int(getattr(model, "gradient_steps", -1))  # some have no such setting
     most = of_a_round if of_a_round >= 0 else MANY_UPDATES
     if not isinstance(given, int) or not 0 <= given <= most:
         raise ValueError(f"{given!r:.100} updates are left, expected 0 to {most}")
