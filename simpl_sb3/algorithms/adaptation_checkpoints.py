@@ -209,6 +209,8 @@ class AdaptationCheckpoints:
                     f"{self.folder} holds checkpoints of another adaptation, of other tasks, settings or seed, or of "
                     "another model: expected an empty folder, or these removed."
                 )
+            if not 0.0 <= data["seconds"] < float("inf"):
+                raise ValueError("the seconds that were spent are none")
             names = [f"cohort_{k}.pth" for k in range(len(data["n_updates"]))]
             limit = MAX_MEMBER_BYTES["learner.pth"]
             tensors = [read_tensors(member(archive, name, limit)) for name in names]

@@ -159,6 +159,12 @@ def checked(
     for name, buffer in buffers.items():
         buffer.rng.bit_generator.state = data["buffer_generators"][name]
     counters = {name: _like(name, arrays, getattr(adaptation, name)) for name in COUNTERS}
+    take_generators(data["generators"], arrays)
+    numbers = data["rounds"], data["retiring"], *data["n_updates"]
+    if not all(isinstance(number, int) and number >= 0 for number in numbers) or not isinstance(
+        data["starts"], list | None
+    ):
+        raise ValueError(f"Expected counts, got {numbers!r:.200}")
     if adaptation.meta is None and (counters["exploring"].any() or counters["inferring"].any()):
         raise ValueError("Agents without a meta-policy explore")
     cohorts = [
