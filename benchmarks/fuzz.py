@@ -98,7 +98,8 @@ class Reader:
         if kind == "rows" and damage == "rewritten" and changed.suffix == ".csv" and number % 2:
             without_hash(changed.with_suffix(".json"))
         started = time.process_time()
-        resource.setrlimit(resource.RLIMIT_CPU, (int(started) + HANGING, resource.RLIM_INFINITY))
+        before = resource.getrlimit(resource.RLIMIT_CPU)
+        resource.setrlimit(resource.RLIMIT_CPU, (int(started) + HANGING, before[1]))
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
         try:
             self.kinds[kind].read(folder)
@@ -107,6 +108,7 @@ class Reader:
             outcome, detail = judged(error)
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
+            resource.setrlimit(resource.RLIMIT_CPU, before)
         if outcome == "read" and damage != "rewritten" and self.kinds[kind].sealed and not same:
             outcome = "silent"
         if self.canary.exists():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -80,7 +81,9 @@ def test_what_is_read_although_its_bytes_are_others_is_told(
         if not (folder / "file").read_bytes():
             raise ValueError
 
+    limits = resource.getrlimit(resource.RLIMIT_CPU)
     assert one_case(tmp_path, Kind(Path.touch, read), damage, content)["outcome"] == outcome
+    assert resource.getrlimit(resource.RLIMIT_CPU) == limits  # of the process that reads on
 
 
 def test_code_that_ran_is_seen(tmp_path: Path) -> None:

@@ -114,7 +114,6 @@ def test_an_episode_is_a_skill_after_the_other(tmp_path: Path) -> None:
         assert finished.success == hits.any()
 
 
-@pytest.mark.slow  # in a process of many tests it ended the process; alone it passes
 def test_from_the_command_line(tmp_path: Path) -> None:
     train = [
         "--total-timesteps",
