@@ -133,7 +133,7 @@ def cluster(folder: Path, n_nodes: int) -> Iterator[Cluster]:
 
 
 if __name__ == "__main__":
-    _, folder, file, _ = sys.argv
+    _, folder, file, _device, *_asked = sys.argv
     found = Stage.from_json(Path(file).read_text())
     os.chdir(folder)
     exec(found.settings["does"])

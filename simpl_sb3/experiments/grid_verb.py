@@ -16,7 +16,7 @@ from simpl_sb3.experiments.grid_file import find_grid, read_grid
 from simpl_sb3.experiments.grid_view import GridView
 from simpl_sb3.experiments.places import Place, Processes
 from simpl_sb3.experiments.ray_place import RayTasks
-from simpl_sb3.experiments.run_folder import check_writable
+from simpl_sb3.experiments.run_folder import check_writable, held
 from simpl_sb3.settings import setting
 
 __all__ = ["GridVerb"]
@@ -58,7 +58,7 @@ class GridVerb(WithDevice):
                 say(f"  {'done ' if cell in engine.outcome.done else 'to do'} {cell.key}  {cell.name}")
             return
         check_writable(folder, is_folder=True)
-        with GridView(folder) as view:
+        with held(folder), GridView(folder) as view:
             place = self._place(folder)
             engine = Engine(cells, folder, place, grid.minutes, grid.cores, view.say, view.watch)
             view.say(plan(cells, engine))

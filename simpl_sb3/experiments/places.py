@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from simpl_sb3.files import write_atomically
 __all__ = ["LOGS", "Ended", "Place", "Processes", "Run", "log_of", "stage_command", "start_process"]
 
 LOGS = "logs"
+WORKER = "simpl_sb3.experiments.worker"
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -70,9 +72,14 @@ def log_of(folder: Path, cell: Cell) -> Path:
     return folder / LOGS / f"{cell.key}.log"
 
 
-def stage_command(folder: Path, file: Path, device: str) -> list[str]:
-    """The command line of a process that runs the stage of a file."""
-    return [sys.executable, "-m", "simpl_sb3.experiments.worker", os.fspath(folder), os.fspath(file), device]
+def stage_command(folder: Path, file: Path, device: str, asked: Sequence[str], module: str = WORKER) -> list[str]:
+    """
+    The command line of a process that runs the stage of a file.
+
+    :param asked: program and arguments of whoever wants it, which the records of the stage will name
+    :param module: what runs it
+    """
+    return [sys.executable, "-m", module, os.fspath(folder), os.fspath(file), device, *asked]
 
 
 def start_process(command: list[str], log: Path, cores: int) -> "subprocess.Popen[bytes]":
@@ -142,7 +149,7 @@ class Processes:
 
     def command(self, file: Path) -> list[str]:
         """What is run for the stage of a file."""
-        return stage_command(self.folder, file, self.device)
+        return stage_command(self.folder, file, self.device, sys.argv)
 
     def close(self) -> None:
         """Nothing to do: no process is left."""

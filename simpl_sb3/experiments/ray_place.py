@@ -10,6 +10,7 @@ import os
 import secrets
 import shutil
 import socket
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -101,6 +102,7 @@ class RayTasks:
             device=self.device,
             cores=cores,
             module=self.module,
+            asked=tuple(sys.argv),
             version=version("simpl-sb3"),
         )
         inputs = self.ray.put(pack(self.folder, self._needed(cell)))

@@ -9,7 +9,6 @@ import io
 import os
 import signal
 import subprocess
-import sys
 import tarfile
 import tempfile
 import time
@@ -19,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from simpl_sb3.experiments.places import LOGS, start_process
+from simpl_sb3.experiments.places import LOGS, stage_command, start_process
 from simpl_sb3.experiments.worker import WRONG
 
 __all__ = ["Desk", "Result", "Task", "pack", "run_task", "unpack"]
@@ -41,7 +40,8 @@ class Task:
     :param output: what the stage writes, relative to the folder
     :param device: torch device
     :param cores: for matrix products
-    :param module: what runs the stage: ``python -m module FOLDER FILE DEVICE``
+    :param module: what runs the stage: ``python -m module FOLDER FILE DEVICE ASKED ...``
+    :param asked: program and arguments of the grid
     :param version: of the library, which has to be the same everywhere
     """
 
@@ -53,6 +53,7 @@ class Task:
     device: str
     cores: int
     module: str
+    asked: tuple[str, ...]
     version: str
 
 
@@ -152,7 +153,7 @@ def _run(task: Task, root: Path, tell: Callable[[bytes], bool]) -> int:
         (root / part).mkdir(parents=True, exist_ok=True)
     file = root / LOGS / f"{task.key}.json"
     file.write_text(task.text, encoding="utf-8")
-    command = [sys.executable, "-m", task.module, os.fspath(root), os.fspath(file), task.device]
+    command = stage_command(root, file, task.device, task.asked, task.module)
     process = start_process(command, root / LOGS / f"{task.key}.log", task.cores)
     progress, told, asked = root / task.output / "progress.csv", 0.0, False
     try:

@@ -7,16 +7,22 @@ What the stages share on disk: where they may write, what tells finished from ha
     run.json       at the end: the stage, its metrics, command, revision, machine, versions; "state" is "finished", or
                    "interrupted" where someone stopped it
     unfinished/    where an --overwrite works until it has ended; only then its files replace the earlier ones
+
+One process writes to a place at a time (:func:`held`).
 """
 
+import hashlib
 import json
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
+
+from filelock import FileLock, Timeout
 
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.experiments.stage import Stage
@@ -27,6 +33,7 @@ __all__ = [
     "RunFolder",
     "RunState",
     "check_writable",
+    "held",
     "lineage_of",
     "new_results",
     "run_record",
@@ -133,6 +140,33 @@ def check_writable(path: Path, *, is_folder: bool) -> None:
             probe.unlink()
     except OSError as error:
         raise SettingsError(f"{path} cannot be written ({error.strerror or error}): give another --output.") from error
+
+
+@contextmanager
+def held(output: Path) -> Iterator[None]:
+    """
+    Within it, no other process of this user on this machine that asks for the same place gets it; the kernel gives it
+    back when the process ends, however it ends. The lock is a file in the folder for temporary files, so that nothing
+    is left where the results are; where none can be made, nobody is kept out.
+
+    :param output: file or folder that is written to; it need not exist
+    :raises SettingsError: where another one has it
+    """
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    name = hashlib.sha256(os.fsencode(output.resolve())).hexdigest()[:24]
+    lock = FileLock(Path(tempfile.gettempdir()) / f"simpl-sb3-{user}-{name}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise SettingsError(
+            f"Another run writes to {output} at this moment: wait until it has ended, or give another --output."
+        ) from None
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def new_results(path: Path, overwrite: bool) -> Path:

@@ -16,7 +16,7 @@ from typing import Any, Self
 from simpl_sb3.domains import Domain, find_domain
 from simpl_sb3.errors import ModelFileError, SettingsError
 from simpl_sb3.experiments.presets import DEFAULT_DOMAIN, Preset, find_preset, presets_domain, split_settings
-from simpl_sb3.experiments.run_folder import RunFolder
+from simpl_sb3.experiments.run_folder import RunFolder, held
 from simpl_sb3.experiments.stage import RunOptions, Stage
 from simpl_sb3.methods import ARTEFACTS, Method, find_method, trained_as
 from simpl_sb3.skills.settings import ExtractionSettings, SkillModelSettings
@@ -322,15 +322,25 @@ def run_stage(stage: Stage, options: RunOptions | None = None) -> Any:
     Run a stage in this process.
 
     :return: the path of what it wrote; of ``adapt`` the adapted agents
-    :raises SimplError: for anything that is wrong, before something is written
+    :raises SimplError: for anything that is wrong, before something is written; also where another process writes there
     """
     options = options or RunOptions()
-    check_inputs(stage, options.overwrite)
-    if stage.kind == "adapt":
-        from simpl_sb3.experiments.adapting import adapt
+    with held(written(stage)):
+        check_inputs(stage, options.overwrite)
+        if stage.kind == "adapt":
+            from simpl_sb3.experiments.adapting import adapt
 
-        return adapt(stage, options)
-    from simpl_sb3.experiments import running
+            return adapt(stage, options)
+        from simpl_sb3.experiments import running
 
-    work = {"collect": running.collect, "extract": running.extract, "meta-train": running.meta_train}
-    return work[stage.kind](stage, options)
+        work = {"collect": running.collect, "extract": running.extract, "meta-train": running.meta_train}
+        return work[stage.kind](stage, options)
+
+
+def written(stage: Stage) -> Path:
+    """The file or folder that a stage writes: of demonstrations that of their dataset."""
+    if stage.kind != "collect":
+        return Path(stage.output)
+    from simpl_sb3.demonstrations.minari import datasets_folder
+
+    return datasets_folder(Path(stage.output).resolve() if stage.output else None) / stage.settings["dataset"]

@@ -1,8 +1,9 @@
 """
-The process of one stage: ``python -m simpl_sb3.experiments.worker FOLDER FILE DEVICE``.
+The process of one stage: ``python -m simpl_sb3.experiments.worker FOLDER FILE DEVICE [ASKED ...]``.
 
 It works in the grid's folder, runs the stage of a JSON file, and ends as if someone had asked it to (SIGTERM) once its
-standard input closes: whoever started it holds the other end, and a kill of that process closes it.
+standard input closes: whoever started it holds the other end, and a kill of that process closes it. ASKED is the
+command of the grid, which the stage's records name.
 """
 
 import os
@@ -60,4 +61,6 @@ def work(folder: str, file: str, device: str) -> None:
 
 
 if __name__ == "__main__":
-    work(*sys.argv[1:])
+    folder, file, device, *asked = sys.argv[1:]
+    sys.argv[:] = asked or sys.argv[:1]  # what it does, it does for that command
+    work(folder, file, device)

@@ -1,5 +1,6 @@
 """The stages of a grid in processes: order, what is done already, failures, interruptions."""
 
+import json
 import os
 import signal
 import subprocess
@@ -196,8 +197,11 @@ prior_hidden = [8]
     return file
 
 
-def test_a_grid_of_ones_own_domain(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_grid_of_ones_own_domain(
+    small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "out"
+    monkeypatch.setattr(sys, "argv", ["bin/simpl-sb3", "experiment", "grid.toml"])
     main(["experiment", str(small), "--output", str(out), "--dry-run"])
     assert "5 stages (1 x collect, 1 x extract, 1 x meta-train, 2 x adapt), 0 of them done" in capsys.readouterr().out
     assert not out.exists()
@@ -213,6 +217,9 @@ def test_a_grid_of_ones_own_domain(small: Path, tmp_path: Path, capsys: pytest.C
     assert [run["stage"] for run in lineages["simpl"]] == ["extract", "meta-train"]
     assert lineages["spirl"] == lineages["simpl"][:1]
     assert lineages["simpl"][1]["env_steps"] > 0
+    records = [*out.glob("stages/*/run.json"), *(out / "results").glob("*.json")]
+    assert {json.loads(path.read_text())["command"] for path in records} == {"simpl-sb3 experiment grid.toml"}
+    assert len(records) == 4
     assert "5 of 5" in (out / "progress.txt").read_text()
     main(["experiment", str(small), "--output", str(out)])
     assert "begins" not in capsys.readouterr().out

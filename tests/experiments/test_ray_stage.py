@@ -25,6 +25,7 @@ def task(one: Cell, folder: Path, token: str = "none", number: str = "") -> Task
         device="cpu",
         cores=1,
         module="ray_for_tests",
+        asked=("simpl-sb3", "experiment", "grid.toml"),
         version=number or version("simpl-sb3"),
     )
 

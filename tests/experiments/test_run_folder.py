@@ -1,12 +1,16 @@
 """Where stages may write: asked before the work, replaced after it, and nobody else's files are touched."""
 
 import json
+import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from simpl_sb3.errors import SettingsError
-from simpl_sb3.experiments.run_folder import RunFolder, check_writable, new_results, state_of
+from simpl_sb3.experiments.run_folder import RunFolder, check_writable, held, new_results, state_of
 from simpl_sb3.experiments.stage import Stage
 
 OTHER = Stage("meta-train", {"seed": 1}, {"skills": "skills.safetensors"}, "model")
@@ -126,3 +130,40 @@ def test_an_unfinished_run_is_begun_again_in_its_place(tmp_path: Path) -> None:
     (work / "checkpoint_of_another.pt").write_text("mine")
     assert RunFolder(tmp_path, "model.zip", True, STAGE).start() == tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint_of_another.pt", "stage.json"]
+
+
+def test_a_place_is_one_runs_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    code = (
+        "import pathlib, sys, time\n"
+        "from simpl_sb3.experiments.run_folder import held\n"
+        "with held(pathlib.Path(sys.argv[1])):\n"
+        "    print('held', flush=True)\n"
+        "    time.sleep(600)"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "out")]
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        monkeypatch.chdir(tmp_path)
+        with (
+            pytest.raises(SettingsError, match="Another run writes to out at this moment: wait until"),
+            held(Path("out")),
+        ):
+            pass
+        with held(Path("another")):
+            pass
+        other.kill()
+        other.wait()
+    with held(tmp_path / "out"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["temporary"]
+
+
+def test_without_room_for_a_lock_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "a file"))
+    (tmp_path / "a file").write_text("")
+    with held(tmp_path / "out"):
+        pass
