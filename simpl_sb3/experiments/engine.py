@@ -76,7 +76,7 @@ class Engine:
         self.minutes, self.cores = dict(minutes or {}), dict(cores or {})
         self.outcome = Outcome([cell for cell in self.cells if cell.is_done(folder)])
         self.running: list[Running] = []
-        self._taken: dict[str, list[float]] = {}  # seconds by kind
+        self._taken: dict[str, list[tuple[float, float | None]]] = {}  # minutes, and those declared, by kind
         self._failures: dict[str, int] = {}
         self._losses: dict[str, int] = {}
 
@@ -102,9 +102,20 @@ class Engine:
         return sorted({cell.stage.kind for cell in self.waiting if self.expected(cell) is None})
 
     def expected(self, cell: Cell) -> float | None:
-        """Minutes that a cell takes: as those of its kind took, or as declared; None where nobody knows."""
-        taken = self._taken.get(cell.stage.kind)
-        return sum(taken) / len(taken) / 60 if taken else self.minutes.get(cell.stage.kind)
+        """
+        Minutes that a cell takes: as declared, times how much longer those of its kind took than declared; where
+        nothing is declared, as those took; None where nobody knows.
+        """
+        taken, declared = self._taken.get(cell.stage.kind), self._declared(cell)
+        if not taken:
+            return declared
+        total, known = sum(minutes for minutes, _ in taken), [minutes for _, minutes in taken if minutes]
+        if declared is not None and len(known) == len(taken):
+            return declared * total / sum(known)
+        return total / len(taken)
+
+    def _declared(self, cell: Cell) -> float | None:
+        return self.minutes.get(cell.stage.kind) if cell.minutes is None else cell.minutes
 
     def _left(self, running: Running, now: float) -> float:
         return max(0.0, (self.expected(running.cell) or 0.0) - (now - running.started) / 60)
@@ -160,7 +171,8 @@ class Engine:
         counted = self._losses if ended.lost else self._failures
         counted[cell.key] = counted.get(cell.key, 0) + 1
         if ended.code == 0 and cell.is_done(self.folder):
-            self._taken.setdefault(cell.stage.kind, []).append(time.monotonic() - running.started)
+            minutes = (time.monotonic() - running.started) / 60
+            self._taken.setdefault(cell.stage.kind, []).append((minutes, self._declared(cell)))
             self.outcome.done.append(cell)
             self._tell("done", cell)
         elif ended.code != WRONG and counted[cell.key] < (LOST_TRIES if ended.lost else TRIES):

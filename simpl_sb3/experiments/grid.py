@@ -36,6 +36,7 @@ class GridMethod:
     :param trajectories: demonstrations, where the number differs from the grid's
     :param collect: settings of the demonstrations, where they differ from the grid's
     :param extract: settings of the skills, where they differ from the grid's
+    :param minutes: of its own stages, by kind, where they differ from the grid's
     """
 
     method: str
@@ -49,6 +50,7 @@ class GridMethod:
     trajectories: int | None = None
     collect: Mapping[str, Any] = field(default_factory=dict)
     extract: Mapping[str, Any] = field(default_factory=dict)
+    minutes: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def shown_name(self) -> str:
@@ -111,7 +113,7 @@ class Budget:
         """A method in this form."""
         given = {name: getattr(self, name) for name in ("train_seeds", "train_tasks", "train_minutes", "trajectories")}
         kept = {name: value for name, value in given.items() if value is not None}
-        return replace(entry, **kept, adapt=self._shorter(entry.adapt))
+        return replace(entry, **kept, adapt=self._shorter(entry.adapt), minutes={})
 
     def of_tasks(self, asked: GridTasks) -> GridTasks:
         """A task set in this form."""
@@ -132,11 +134,13 @@ class Cell:
     :param name: for people
     :param stage: the stage; paths are relative to the grid's folder
     :param after: keys of the cells that it waits for
+    :param minutes: on one core, where the grid says it of this very method
     """
 
     name: str
     stage: Stage
     after: tuple[str, ...] = ()
+    minutes: float | None = None
 
     @property
     def key(self) -> str:
@@ -278,7 +282,8 @@ class Grid:
                 minutes=entry.train_minutes,
                 settings=entry.train,
             )
-            source = Cell(f"meta-train {name} {where}", _into(stage), _keys(source))
+            taken = entry.minutes.get("meta-train")
+            source = Cell(f"meta-train {name} {where}", _into(stage), _keys(source), taken)
             path = f"{source.stage.output}/{ARTEFACTS['meta-model']}"
             yield source
         for asked in self.tasks:
@@ -298,8 +303,8 @@ class Grid:
             )
             words = f"{name}-{asked.tasks.split('/')[-1]}-{where}".replace(" ", "-").replace(":", "-").replace(",", "_")
             output = f"{RESULTS}/{words[:80]}-{stage.key[:6]}.csv"
-            cell = Cell(f"adapt {name} to {asked.tasks} {where}", replace(stage, output=output), _keys(source))
-            yield cell
+            told, taken = f"adapt {name} to {asked.tasks} {where}", entry.minutes.get("adapt")
+            yield Cell(told, replace(stage, output=output), _keys(source), taken)
 
 
 def _first_needs(method: Method) -> str:

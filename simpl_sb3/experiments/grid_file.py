@@ -23,6 +23,7 @@ The file of a grid, in TOML: read and checked, all of it, before anything runs.
     collect = { noise = 0.2 }               # demonstrations and skills of its own, where they differ from the grid's:
     extract = { horizon = 5 }               #   settings,
     trajectories = 300                      #   and the number of demonstrations
+    minutes = { meta-train = 30 }           # that its own stages take, where they differ from [minutes]
 
     [[tasks]]                               # what methods adapt to
     tasks = "target"
@@ -194,16 +195,24 @@ def _check(grid: Grid) -> None:
     for asked in grid.tasks:
         if unknown := [name for name in asked.methods if name not in names]:
             raise SettingsError(f"[[tasks]] {asked.tasks} names {', '.join(unknown)}: expected {', '.join(names)}.")
-    for table, most in (("minutes", 1e9), ("cores", 1e4)):
-        values: Mapping[str, Any] = getattr(grid, table)
-        if unknown := [kind for kind in values if kind not in KINDS]:
-            raise SettingsError(f"[{table}] names {', '.join(unknown)}: expected {', '.join(KINDS)}.")
-        wanted = (int,) if table == "cores" else (int, float)
-        for kind, value in values.items():
-            if not isinstance(value, wanted) or isinstance(value, bool) or not 0 < value <= most:
-                raise SettingsError(f"{kind} of [{table}] is {value!r}: expected a number above 0.")
+    _check_numbers("[minutes]", grid.minutes, 1e9, (int, float))
+    _check_numbers("[cores]", grid.cores, 1e4, (int,))
+    for entry in grid.methods:
+        _check_numbers(f"minutes of {entry.shown_name}", entry.minutes, 1e9, (int, float))
     for name, budget in grid.budgets.items():
         _check_budget(grid, name, budget, names)
+
+
+def _check_numbers(where: str, values: Mapping[str, Any], most: float, wanted: tuple[type, ...]) -> None:
+    """
+    :param values: by kind of stage
+    :raises SettingsError: for a kind that there is not, or a value out of range
+    """
+    if unknown := [kind for kind in values if kind not in KINDS]:
+        raise SettingsError(f"{where} names {', '.join(unknown)}: expected {', '.join(KINDS)}.")
+    for kind, value in values.items():
+        if not isinstance(value, wanted) or isinstance(value, bool) or not 0 < value <= most:
+            raise SettingsError(f"{kind} of {where} is {value!r}: expected a number above 0.")
 
 
 def _check_seeds(grid: Grid) -> None:

@@ -55,7 +55,8 @@ class GridVerb(WithDevice):
             engine = Engine(cells, folder, Processes(folder, self.workers or 1), grid.minutes, grid.cores)
             say(plan(cells, engine))
             for cell in cells:
-                say(f"  {'done ' if cell in engine.outcome.done else 'to do'} {cell.key}  {cell.name}")
+                state, minutes = "done " if cell in engine.outcome.done else "to do", engine.expected(cell)
+                say(f"  {state} {cell.key}  {'' if minutes is None else f'{minutes:5.1f} min  '}{cell.name}")
             return
         check_writable(folder, is_folder=True)
         with held(folder), GridView(folder) as view:

@@ -329,7 +329,7 @@ def meta_train(stage: Stage, options: RunOptions) -> Path:
     artefact = folder / ARTEFACTS["meta-model"]
     try:
         how = {"progress_bar": options.progress_bar, **({} if spent is None else {"reset_num_timesteps": False})}
-        with going_on(GOING_ON.format(checkpoints)):
+        with going_on(GOING_ON.format(checkpoints) if isinstance(model, SkillAlgorithm) else "It starts again."):
             model.learn(max(0, total - lived), callbacks, **how)
             model.save(artefact)
     except KeyboardInterrupt as stop:

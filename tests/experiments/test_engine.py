@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,18 @@ def test_the_time_left_is_what_was_declared_or_what_was_taken(tmp_path: Path) ->
     assert (new.unknown(), new.minutes_left(), new.core_minutes_left()) == ([], 30.0, 60.0)
     new.run()
     assert new.minutes_left() == 0.0
+
+
+def test_the_time_left_follows_how_long_others_of_the_kind_took(tmp_path: Path) -> None:
+    cells = [cell(0), replace(cell(1), minutes=40.0), replace(cell(2), minutes=20.0)]
+    new = engine(cells, tmp_path, minutes={"extract": 10.0})
+    assert [new.expected(each) for each in cells] == [10.0, 40.0, 20.0]
+    new._taken["extract"] = [(5.0, 10.0)]  # half as long as declared
+    assert [new.expected(each) for each in cells] == [5.0, 20.0, 10.0]
+    new.minutes.clear()
+    assert new.expected(cells[0]) == 5.0
+    new._taken["extract"] = [(5.0, None), (7.0, 10.0)]
+    assert new.expected(cells[1]) == 6.0
 
 
 def test_a_stage_that_takes_two_cores_has_them_to_itself(tmp_path: Path) -> None:

@@ -126,6 +126,14 @@ def test_files_are_named_relative_to_the_grid_file(tmp_path: Path) -> None:
         (("\nseeds = [0, 1]", "\nseeds = [0, 0]"), "expected different whole numbers"),
         (("\nseeds = [0, 1]", "\nseeds = []"), "expected different whole numbers"),
         (("\nseeds = [0, 1]", "\nminutes = { learn = 3 }"), r"\[minutes\] names learn: expected collect"),
+        (
+            ("hindsight = false }", "hindsight = false }\nminutes = { train = 3 }"),
+            "minutes of no relabelling names train",
+        ),
+        (
+            ("hindsight = false }", "hindsight = false }\nminutes = { adapt = 0 }"),
+            "adapt of minutes of no relabelling is 0",
+        ),
         (('domain = "maze"', "domain = maze"), "is no TOML file"),
         (("[[tasks]]", "[[task]]"), r"expected at least one \[\[tasks\]\]"),
     ],
