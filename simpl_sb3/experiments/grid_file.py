@@ -203,9 +203,10 @@ def _check(grid: Grid) -> None:
         _check_budget(grid, name, budget, names)
 
 
-def _check_numbers(where: str, values: Mapping[str, Any], most: float, wanted: tuple[type, ...]) -> None:
+def _check_numbers(where: str, values: Mapping[str, Any], most: float, wanted: Any) -> None:
     """
     :param values: by kind of stage
+    :param wanted: their types
     :raises SettingsError: for a kind that there is not, or a value out of range
     """
     if unknown := [kind for kind in values if kind not in KINDS]:
