@@ -26,10 +26,10 @@ from typing import Any, ClassVar, get_type_hints
 from docstring_parser import parse
 from docutils import nodes
 from docutils.statemachine import StringList
+from speed_tables import speed_tables
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
-from speed_tables import speed_tables
 
 from simpl_sb3.experiments.cli import main, overview
 from simpl_sb3.experiments.presets import PRESETS

@@ -37,9 +37,7 @@ class Collection:
     def __init__(self, domain: str, n_envs: int) -> None:
         self.domain, self.n_envs = domain, n_envs
         folder = PRETRAINED / f"{domain}-fast"
-        self.env: SkillVecEnv = make_skill_vec_env(
-            ENVIRONMENTS[domain], folder / "skills.safetensors", n_envs, seed=0
-        )
+        self.env: SkillVecEnv = make_skill_vec_env(ENVIRONMENTS[domain], folder / "skills.safetensors", n_envs, seed=0)
         self.env.reset()
         model = SkillPriorPEARL.load(folder / "model.zip", device="cpu")
         explorer = Explorer(model.policy, model.config, "aggregate")

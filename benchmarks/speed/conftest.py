@@ -11,8 +11,8 @@ import torch as th
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from speed.pairs import Half, Timed, load, paired, repeated, spread, timed  # noqa: E402
-from speed.record import ROOT, RunFile, file_name, identity  # noqa: E402
+from speed.pairs import Half, Timed, load, paired, repeated, spread, timed
+from speed.record import ROOT, RunFile, file_name, identity
 
 ROUNDS = {"short": (5, 0.2, 6.0), "full": (15, 0.6, 60.0)}
 """By form: pairs, seconds of each half, and of all halves of ours; where one takes long, there are fewer pairs."""
@@ -22,6 +22,7 @@ SELECTED = pytest.StashKey[set[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Form, folder, and whether to begin anew."""
     group = parser.getgroup("speed")
     group.addoption("--short", action="store_true", help="fewer sizes, pairs and seconds: under five minutes")
     group.addoption("--again", action="store_true", help="measure anew what a stopped run has measured already")
@@ -29,6 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def form_of(config: pytest.Config) -> str:
+    """Name of the run's form: short or full."""
     return "short" if config.getoption("--short") else "full"
 
 

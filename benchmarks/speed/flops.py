@@ -1,6 +1,6 @@
 """
 Work of an update, as the plain recipe has it: floating-point operations of all matrix products that the published
-method needs, each counted once. What an implementation computes twice is not work, and work that it avoids still counts.
+method needs, each counted once. What an implementation computes twice is not work; work that it avoids still counts.
 
 A multiplication and an addition are two operations. Elementwise work, optimisers and target critics' averages, which
 take time and are no matrix products, count as nothing.
@@ -48,7 +48,9 @@ def update_flops(networks: Networks, rows: int, latent_learns: bool) -> int:
     prior, actor, critic = (dense(sizes) for sizes in (networks.prior, networks.actor, networks.critic))
     target = prior + actor + 2 * critic  # skill of the next state, its KL and its value
     critics = 2 * _learned(networks.critic, latent_learns)
-    actors = prior + _learned(networks.actor, False) + 2 * critic + 2 * critic  # values, and their gradient to the skill
+    actors = (
+        prior + _learned(networks.actor, False) + 2 * critic + 2 * critic
+    )  # values, and their gradient to the skill
     return rows * (target + critics + actors)
 
 

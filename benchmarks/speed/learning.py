@@ -195,4 +195,3 @@ def _some_tasks(domain: str, n_tasks: int) -> list[Any]:
     if domain != "maze":
         raise ValueError(f"Expected the maze for another number of tasks, got {domain}")
     return list(random_goals(PUBLISHED_LAYOUT, n_tasks, 0, 5))
-

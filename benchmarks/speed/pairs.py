@@ -1,5 +1,5 @@
 """
-Ours and a reference in turn, A B A B ... A: each half of ours is compared to the mean of the halves before and after it,
+Ours and a reference in turn, A B A B ... A: each half of ours is compared to the mean of the halves before and after,
 so that a neighbour on the machine, or a clock that drifts, hits both alike.
 """
 
@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -99,7 +100,7 @@ def paired(ours: Sequence[Timed], reference: Sequence[Timed]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, rate in by.items():
         around = [getattr(each, rate) for each in reference]
-        means = [(before + after) / 2 for before, after in zip(around, around[1:], strict=False)]
+        means = [(before + after) / 2 for before, after in pairwise(around)]
         found[name] = spread([getattr(half, rate) / mean for half, mean in zip(ours, means, strict=True)])
     found["ours_rate"] = spread([half.rate for half in ours])
     found["reference_rate"] = spread([half.rate for half in reference])

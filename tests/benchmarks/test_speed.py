@@ -22,11 +22,11 @@ from simpl_sb3.skills.model import SkillModel
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-from speed.flops import Networks, adaptation_flops, encoder_flops, meta_flops, update_flops  # noqa: E402
-from speed.growth import growth  # noqa: E402
-from speed.learning import fill  # noqa: E402
-from speed.pairs import Timed, paired, repeated, spread, timed  # noqa: E402
-from speed.record import RunFile, file_name, source_hash  # noqa: E402
+from speed.flops import Networks, adaptation_flops, encoder_flops, meta_flops, update_flops
+from speed.growth import growth
+from speed.learning import fill
+from speed.pairs import Timed, paired, repeated, spread, timed
+from speed.record import RunFile, file_name, source_hash
 
 # ---------------------------------------------------------------- pairs
 
@@ -159,7 +159,8 @@ def a_skill_model() -> SkillModel:
 
 def networks(policy: Any) -> Networks:
     actor, critic = (
-        (net.weights[0].shape[1], *(weight.shape[2] for weight in net.weights)) for net in (policy.actor, policy.critics)
+        (net.weights[0].shape[1], *(weight.shape[2] for weight in net.weights))
+        for net in (policy.actor, policy.critics)
     )
     return Networks(actor, critic, (4, 8, 8, 10))
 
