@@ -91,7 +91,7 @@ def speed_tables(folder: Path = RESULTS) -> str:
             chosen = sorted((each for each in figures if each["group"] == group), key=_order)
             if chosen:
                 parts += [f"**{title}**", "", figure_table(chosen), ""]
-        if curves := [figure for figure in figures if "curve" in figure]:
+        if curves := [figure for figure in figures if "curve" in figure and "cost" in figure]:
             parts += ["**Growth**", "", curve_table(curves), ""]
     return "\n".join(parts) or "No run is kept here."
 
