@@ -39,9 +39,10 @@ def about(run: dict[str, Any]) -> str:
     loads = [load for figure in figures for load in figure["load"]]
     memory = "" if machine["memory_gib"] is None else f", {machine['memory_gib']:g} GiB"
     packages = ", ".join(f"{name} {versions[name]}" for name in ("torch", "mujoco", "numpy") if name in versions)
+    commit = str(run.get("git", {}).get("commit"))[:10]
     return (
         f"{machine['cpu']}, {machine['cores']} cores{memory}, {machine['platform']}; Python {versions['python']}, "
-        f"{packages}; {run['form']} form, {run['began'][:10]}. While it ran, {min(loads):.1f} to {max(loads):.1f} "
+        f"{packages}; {run['form']} form, {run['began'][:10]}, commit {commit}. While it ran, {min(loads):.1f} to {max(loads):.1f} "
         "processes wanted a core, its own included."
     )
 

@@ -172,8 +172,8 @@ class EpisodeCollector:
         rows = {name: np.asarray(column, np.float32)[indices] for name, column in zip(ROW_FIELDS, columns, strict=True)}
         own = [infos[i] for i in indices.tolist()]
         told = [info.get("skill_observations") for info in own], [info.get("is_success") for info in own]
-        for i, skill in zip(indices.tolist(), zip(*rows.values(), *told, strict=True), strict=True):
-            self._steps[i].append(skill)
+        for index, skill in zip(indices.tolist(), zip(*rows.values(), *told, strict=True), strict=True):
+            self._steps[index].append(skill)
         self._env_steps[indices] += steps[indices]
         check_lengths(self._env_steps, steps)
         finished = [self._finish(i) for i in indices[dones[indices]].tolist()]
@@ -182,10 +182,10 @@ class EpisodeCollector:
         dones = dones & self.active
         step = SkillStep(indices, rows, dones[indices], finished, rewards, infos, dones)
         self.on_step(step)
-        for i, age in zip(indices.tolist(), self._ages[indices].tolist(), strict=True):
-            job = self.jobs[i]
-            if job is not None and not dones[i] and job.kind == "exploration" and self.is_over(i, age):
-                self._ask(i, job)
+        for index, age in zip(indices.tolist(), self._ages[indices].tolist(), strict=True):
+            job = self.jobs[index]
+            if job is not None and not dones[index] and job.kind == "exploration" and self.is_over(index, age):
+                self._ask(index, job)
         if finished:
             self.assign(np.flatnonzero(dones))
         return step
