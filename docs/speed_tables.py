@@ -42,8 +42,8 @@ def about(run: dict[str, Any]) -> str:
     commit = str(run.get("git", {}).get("commit"))[:10]
     return (
         f"{machine['cpu']}, {machine['cores']} cores{memory}, {machine['platform']}; Python {versions['python']}, "
-        f"{packages}; {run['form']} form, {run['began'][:10]}, commit {commit}. While it ran, {min(loads):.1f} to {max(loads):.1f} "
-        "processes wanted a core, its own included."
+        f"{packages}; {run['form']} form, {run['began'][:10]}, commit {commit}. "
+        f"While it ran, {min(loads):.1f} to {max(loads):.1f} processes wanted a core, its own included."
     )
 
 
