@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test ray docs plain check format lint type clean
+.PHONY: help setup demo test benchmark ray docs plain check format lint type clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -31,6 +31,10 @@ demo: $(STAMP)  ## an agent adapts to unseen goals, from the trained artefacts t
 test: export OMP_NUM_THREADS = 1
 test: $(STAMP)  ## all tests that are not slow, two at a time
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+# threads and warnings as a user has them: none of the tests' settings
+benchmark: $(STAMP)  ## speed as ratios to references measured beside it; ARGS=--short takes minutes; a stopped run goes on
+	$(BIN)/python -m pytest -c benchmarks/speed/pytest.ini --rootdir . benchmarks/speed $(ARGS)
 
 docs: $(STAMP)  ## the documentation site, docs/_build/html; offline, warnings are errors
 	$(BIN)/python -m sphinx -W -n -q --keep-going -b html docs docs/_build/html $(ARGS)

@@ -6,6 +6,7 @@ Directives whose text is read from the code while the site is built, so that it 
 ``command-help``   what a verb of ``simpl-sb3`` says to ``--help``
 ``task-sets``      the task sets of a domain
 ``public-names``   the names of ``simpl_sb3`` or ``simpl_envs``, and where they live
+``speed-figures``  what ``make benchmark`` measured, from the files in benchmarks/results/speed
 ``room``           reference of every module of a package, from its docstrings
 """
 
@@ -25,6 +26,7 @@ from typing import Any, ClassVar, get_type_hints
 from docstring_parser import parse
 from docutils import nodes
 from docutils.statemachine import StringList
+from speed_tables import speed_tables
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
@@ -258,6 +260,13 @@ class PublicNames(Generated):
         return name_table(argument)
 
 
+class SpeedFigures(Generated):
+    """``speed-figures``: of every run that is kept."""
+
+    def text(self, argument: str) -> str:
+        return speed_tables()
+
+
 class Room(Generated):
     """``room``: the argument is a package or module."""
 
@@ -273,6 +282,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
         "command-help": CommandHelp,
         "task-sets": TaskSets,
         "public-names": PublicNames,
+        "speed-figures": SpeedFigures,
         "room": Room,
     }
     for name, kind in kinds.items():

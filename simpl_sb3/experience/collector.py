@@ -170,21 +170,22 @@ class EpisodeCollector:
         steps = np.array([info["skill_steps"] for info in infos])
         columns = (self.observations.copy(), z, rewards, dones & ~truncated, after, steps, dones & truncated)
         rows = {name: np.asarray(column, np.float32)[indices] for name, column in zip(ROW_FIELDS, columns, strict=True)}
-        for k, i in enumerate(indices):
-            told = (infos[i].get("skill_observations"), infos[i].get("is_success"))
-            self._steps[i].append((*(column[k] for column in rows.values()), *told))
+        own = [infos[i] for i in indices.tolist()]
+        told = [info.get("skill_observations") for info in own], [info.get("is_success") for info in own]
+        for index, skill in zip(indices.tolist(), zip(*rows.values(), *told, strict=True), strict=True):
+            self._steps[index].append(skill)
         self._env_steps[indices] += steps[indices]
         check_lengths(self._env_steps, steps)
-        finished = [self._finish(int(i)) for i in indices if dones[i]]
+        finished = [self._finish(i) for i in indices[dones[indices]].tolist()]
         self.observations[indices] = np.asarray(observations)[indices]
         self._ages[indices] += 1
         dones = dones & self.active
         step = SkillStep(indices, rows, dones[indices], finished, rewards, infos, dones)
         self.on_step(step)
-        for i in indices[~dones[indices]]:
-            job = self.jobs[i]
-            if job is not None and job.kind == "exploration" and self.is_over(int(i), int(self._ages[i])):
-                self._ask(int(i), job)
+        for index, age in zip(indices.tolist(), self._ages[indices].tolist(), strict=True):
+            job = self.jobs[index]
+            if job is not None and not dones[index] and job.kind == "exploration" and self.is_over(index, age):
+                self._ask(index, job)
         if finished:
             self.assign(np.flatnonzero(dones))
         return step

@@ -20,6 +20,7 @@ __all__ = [
     "generators_of",
     "get_attr_of",
     "info_of",
+    "infos_of",
     "set_attr_of",
 ]
 
@@ -109,6 +110,28 @@ def info_of(infos: dict[str, Any], index: int) -> dict[str, Any]:
         elif isinstance(values, np.ndarray):
             own[key] = bool(values[index]) if values.dtype == bool and values.ndim == 1 else values[index]
     return own
+
+
+def infos_of(infos: dict[str, Any], indices: np.ndarray) -> list[dict[str, Any]]:
+    """As :func:`info_of`, of several environments at once: what is asked of a key is asked once for all."""
+    owns: list[dict[str, Any]] = [{} for _ in indices]
+    for key, values in infos.items():
+        if key.startswith("_") or not isinstance(values, dict | np.ndarray):
+            continue
+        mask = infos.get(f"_{key}")
+        told = [True] * len(owns) if mask is None else np.asarray(mask)[indices].tolist()
+        if not any(told):
+            continue
+        if isinstance(values, dict):
+            parts: list[Any] = infos_of(values, indices)
+        elif values.ndim == 1 and values.dtype.kind in "bO":
+            parts = values[indices].tolist()
+        else:
+            parts = [values[i] for i in indices]
+        for own, part, tells in zip(owns, parts, told, strict=True):
+            if tells:
+                own[key] = part
+    return owns
 
 
 class HeldEnvs(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):

@@ -26,6 +26,7 @@ from simpl_sb3.skills.held_envs import (
     generators_of,
     get_attr_of,
     info_of,
+    infos_of,
     set_attr_of,
 )
 from simpl_sb3.threads import small_products
@@ -142,7 +143,7 @@ class SkillVecEnv(VecEnv):
         terminated, truncated = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
         observed = np.empty((self.skills.horizon, *self._observations.shape), np.float32)  # (H, B, O)
         succeeded, known = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
-        last: list[dict[str, Any]] = [{}] * self.num_envs  # the vector environment's infos at each one's last env step
+        told: list[dict[str, Any]] = []  # the vector environment's infos after each env step
         observations = self._observations
         for step in range(self.skills.horizon):
             raw, reward, now_terminated, now_truncated, info = self.envs.step(self._act(observations, self._actions))
@@ -155,7 +156,7 @@ class SkillVecEnv(VecEnv):
             success, says = successes_of(info, self.num_envs)
             succeeded |= running & success
             known |= running & says
-            last = [info if runs else before for before, runs in zip(last, running, strict=True)]
+            told.append(info)
             terminated |= running & now_terminated
             truncated |= running & now_truncated
             running &= ~(terminated | truncated)
@@ -165,8 +166,8 @@ class SkillVecEnv(VecEnv):
         self._returns += rewards
         self._lengths += self._active
         self._env_steps += steps
-        infos = self._infos(last, observed, steps)
-        for i in np.flatnonzero(known):
+        infos = self._infos(told, observed, steps)
+        for i in np.flatnonzero(known).tolist():
             infos[i]["is_success"] = bool(succeeded[i])
         dones = terminated | truncated
         self._finish(dones, terminated, infos)
@@ -175,11 +176,16 @@ class SkillVecEnv(VecEnv):
     def _column(self, mask: np.ndarray) -> np.ndarray:
         return mask.reshape(-1, *[1] * (self._observations.ndim - 1))
 
-    def _infos(self, last: list[dict[str, Any]], observed: np.ndarray, steps: np.ndarray) -> list[dict[str, Any]]:
-        return [
-            info_of(last[i], i) | {"skill_steps": int(steps[i]), "skill_observations": observed[: steps[i], i]}
-            for i in range(self.num_envs)
-        ]
+    def _infos(self, told: list[dict[str, Any]], observed: np.ndarray, steps: np.ndarray) -> list[dict[str, Any]]:
+        """Each environment's info at its own last env step, those with equally many at once."""
+        infos: list[dict[str, Any]] = [{}] * self.num_envs
+        for n_steps in np.unique(steps).tolist():
+            indices = np.flatnonzero(steps == n_steps)
+            owns = infos_of(told[n_steps - 1] if n_steps else {}, indices)
+            for i, own in zip(indices.tolist(), owns, strict=True):
+                own["skill_steps"], own["skill_observations"] = n_steps, observed[:n_steps, i]
+                infos[i] = own
+        return infos
 
     def _finish(self, dones: np.ndarray, terminated: np.ndarray, infos: list[dict[str, Any]]) -> None:
         """Note what SB3 expects at an episode's end, and reset the ended environments."""

@@ -6,7 +6,7 @@ from envs_for_tests import CountingEnv, LineEnv, LineTask, line_envs
 from gymnasium.vector import SyncVectorEnv
 
 from simpl_sb3.errors import EnvironmentSpecError
-from simpl_sb3.skills.held_envs import HeldEnvs, HeldVectorEnv
+from simpl_sb3.skills.held_envs import HeldEnvs, HeldVectorEnv, info_of, infos_of
 
 
 def test_held_environments_stay_where_they_ended() -> None:
@@ -54,3 +54,27 @@ def test_held_environments_speak_as_gymnasiums_vector_environments() -> None:
     with pytest.raises(EnvironmentSpecError, match="2 values of limit"):
         envs.set_attr("limit", [1, 2])
     assert isinstance(envs, HeldVectorEnv)
+
+
+def test_infos_of_several_are_those_of_each() -> None:
+    infos = {
+        "task": np.array(["a", "b", "c"], dtype=object),
+        "_task": np.array([True, True, True]),
+        "is_success": np.array([True, False, True]),
+        "_is_success": np.array([True, False, True]),
+        "place": np.arange(6.0).reshape(3, 2),
+        "depth": np.arange(3.0),
+        "inner": {"found": np.array([False, True, False]), "_found": np.array([False, True, True])},
+        "_inner": np.array([True, True, False]),
+        "never": np.zeros(3),
+        "_never": np.zeros(3, bool),
+        "text": "of none",
+    }
+    several = infos_of(infos, np.array([2, 0, 1]))
+    for own, index in zip(several, (2, 0, 1), strict=True):
+        alone = info_of(infos, index)
+        assert list(own) == list(alone)
+        assert {name: type(value) for name, value in own.items()} == {n: type(v) for n, v in alone.items()}
+        assert repr(own) == repr(alone)
+    assert infos_of({}, np.array([0, 1])) == [{}, {}]
+    assert infos_of(infos, np.array([], int)) == []
