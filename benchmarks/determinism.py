@@ -3,7 +3,7 @@ The same seed twice, with one thread and with two: what is equal to the bit, and
 
 ::
 
-    python benchmarks/determinism.py --output benchmarks/reliability/determinism.json
+    python benchmarks/determinism.py --output benchmarks/results/reliability/determinism.json
 
 Each of the four runs is a process of its own: demonstrations of the maze, 100 updates of skill extraction, a
 meta-iteration with 10 updates over 10 mazes, two agents that adapt over 3 episodes; networks have the default sizes.

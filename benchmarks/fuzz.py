@@ -3,7 +3,7 @@ Damaged, hostile and nonsensical files against everything that reads one.
 
 ::
 
-    python benchmarks/fuzz.py --cases 10000 --minutes 60 --output benchmarks/reliability/fuzz.json
+    python benchmarks/fuzz.py --cases 10000 --minutes 60 --output benchmarks/results/reliability/fuzz.json
     python benchmarks/fuzz.py --first 4711 --cases 1 --verbose      # one case again
 
 Case k of a seed is always the same: a kind of file, one file of it, and a damage: raw (a flipped bit, zeros, a cut,

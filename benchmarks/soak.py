@@ -3,7 +3,7 @@ One process that meta-trains, adapts, saves, loads, extracts skills and draws, o
 
 ::
 
-    OMP_NUM_THREADS=1 python benchmarks/soak.py --minutes 30 --output benchmarks/reliability/soak.csv
+    OMP_NUM_THREADS=1 python benchmarks/soak.py --minutes 30 --output benchmarks/results/reliability/soak.csv
 
 A line per minute: resident memory, Python objects, open files, threads, child processes, and how often each work was
 done. At the end the growth per hour, by a straight line through all lines after the first fifth.
