@@ -208,14 +208,14 @@ def stand_in() -> Iterator[StandIn]:
         thread.join()
 
 
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StandIn]:
+@contextmanager
+def only_hub(patch: pytest.MonkeyPatch, folder: Path) -> Iterator[StandIn]:
     """The stand-in as the only hub: with a token, an empty cache, and the plain way of uploading large files."""
     constants = pytest.importorskip("huggingface_hub.constants", reason="the extra hub is not installed")
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    patch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    patch.setattr(constants, "HF_HUB_CACHE", str(folder / "cache"))
+    patch.setattr(constants, "HF_TOKEN_PATH", str(folder / "token"))
+    patch.setenv("HF_TOKEN", TOKEN)
     with stand_in() as running:
-        monkeypatch.setenv("HF_ENDPOINT", running.endpoint)
+        patch.setenv("HF_ENDPOINT", running.endpoint)
         yield running

@@ -168,7 +168,7 @@ def _commit(
     token: str | None,
     endpoint: str | None,
 ) -> str:
-    api = hub.HfApi(endpoint=_address(endpoint), token=token, library_name="simpl-sb3", library_version=version("simpl-sb3"))
+    api = hub.HfApi(endpoint=_address(endpoint), token=token, **_who())
     if not (token or hub.get_token()):
         raise HubError(
             "There is no token for the hub: expected token=..., the variable HF_TOKEN, or `hf auth login` once."
@@ -229,8 +229,7 @@ def load_from_hub(
                 token=token,
                 endpoint=_address(endpoint),
                 cache_dir=cache_dir,
-                library_name="simpl-sb3",
-                library_version=version("simpl-sb3"),
+                **_who(),
             )
         )
     try:
@@ -253,6 +252,11 @@ def _huggingface_hub() -> ModuleType:
         return import_module("huggingface_hub")
     except ImportError as error:
         raise SettingsError(f"The model hub needs huggingface_hub ({error}): pip install 'simpl-sb3[hub]'") from error
+
+
+def _who() -> dict[str, str]:
+    """Which library asks, for the hub's log."""
+    return {"library_name": "simpl-sb3", "library_version": version("simpl-sb3")}
 
 
 def _address(endpoint: str | None) -> str | None:

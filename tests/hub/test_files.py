@@ -72,7 +72,7 @@ def test_another_hash_than_the_expected_is_refused(model: Path) -> None:
 @pytest.mark.parametrize("name", ["agent.pkl", "policy.pth", "README.md", "model"])
 def test_other_kinds_are_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(pickle.dumps(1))
-    with pytest.raises(ModelFileError, match="is no model: expected a .zip"):
+    with pytest.raises(ModelFileError, match="is no model: expected a"):
         check_file(tmp_path / name)
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,11 @@ import pytest
 pytest.importorskip("huggingface_hub", reason="the extra hub is not installed")
 from algorithms_for_tests import KINDS, Kind, make
 from envs_for_tests import tiny_skills
-from hub_for_tests import StandIn, hub  # noqa: F401 - the fixture
+from hub_for_tests import StandIn, only_hub
 from reports_for_tests import MAZE, make_rows
 
 from simpl_sb3 import PRETRAINED, SkillModel, SkillPriorPEARL, load_from_hub, push_to_hub
+from simpl_sb3.algorithms.base import SkillAlgorithm
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.errors import HubError, ModelFileError, SettingsError
 from simpl_sb3.experiments.cli import main
@@ -27,10 +29,31 @@ pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning
 
 
 @pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StandIn]:
+    with only_hub(monkeypatch, tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
 def rows(tmp_path: Path) -> Path:
     path = tmp_path / "rows" / "simpl.csv"
     write_results(path, make_rows("simpl", MAZE, 0.7), {}, command="simpl-sb3 adapt --seed 0")
     return path
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """huggingface_hub asks a broken server five times more, some twenty seconds in all; here without waiting."""
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
+
+
+def same_actions(one: SkillAlgorithm, other: SkillAlgorithm, observations: np.ndarray) -> None:
+    def actions(model: SkillAlgorithm) -> tuple:
+        model.set_random_seed(0)  # SkillPriorPEARL explores
+        return model.predict(observations)
+
+    for mine, its in zip(actions(one), actions(other), strict=True):
+        np.testing.assert_equal(mine, its)
 
 
 # ------------------------------------------------------------ there and back
@@ -45,11 +68,7 @@ def test_a_model_comes_back_equal(kind: Kind, hub: StandIn) -> None:
     assert len(repository.commits) == 2  # the empty one and ours
     assert set(repository.files) == {"model.zip", "skills.safetensors", "provenance.json", "README.md"}
     loaded = kind.load_from_hub(REPO, device="cpu")
-    observations = model.observation_space.sample()[None]
-    for one, other in zip(
-        model.predict(observations, deterministic=True), loaded.predict(observations, deterministic=True), strict=True
-    ):
-        np.testing.assert_equal(one, other)
+    same_actions(model, loaded, model.observation_space.sample()[None])
     assert loaded.settings() == model.settings()
     skills = SkillModel.load(load_from_hub(REPO, "skills.safetensors"))
     assert skills.settings == model.skills.settings
@@ -78,11 +97,7 @@ def test_what_comes_along_can_be_pushed(hub: StandIn, rows: Path, tmp_path: Path
     assert "success rate at episode 20" in card
     model = SkillPriorPEARL.load(MAZE_FAST / "model.zip", device="cpu")
     loaded = SkillPriorPEARL.load_from_hub(REPO, device="cpu")
-    observations = np.zeros((2, 4), np.float32)
-    for one, other in zip(
-        model.predict(observations, deterministic=True), loaded.predict(observations, deterministic=True), strict=True
-    ):
-        np.testing.assert_equal(one, other)
+    same_actions(model, loaded, np.zeros((2, 4), np.float32))
 
 
 def test_skills_alone(hub: StandIn, tmp_path: Path) -> None:
@@ -92,8 +107,7 @@ def test_skills_alone(hub: StandIn, tmp_path: Path) -> None:
     assert SkillModel.load(load_from_hub(REPO, "skills.safetensors")).settings == skills.settings
     skills.save(tmp_path / "skills.safetensors")
     push_to_hub(tmp_path, "user/again")
-    files = [hub.repositories[name].files["skills.safetensors"] for name in (REPO, "user/again")]
-    assert files[0] == files[1]
+    assert hub.repositories["user/again"].files["skills.safetensors"] == (tmp_path / "skills.safetensors").read_bytes()
 
 
 def test_a_later_push_replaces_the_whole_earlier_one(hub: StandIn, rows: Path, tmp_path: Path) -> None:
@@ -228,7 +242,7 @@ def test_the_cache_serves_without_network(hub: StandIn) -> None:
         (lambda: load_from_hub(REPO, revision="v9"), "it has no such revision"),
         (lambda: load_from_hub("a/b/c"), "this is no name of a repository"),
         (lambda: push_to_hub(MAZE_FAST, "a/b/c"), "this is no name of a repository"),
-        (lambda: push_to_hub(MAZE_FAST, "user/maze", token="hf_wrong"), r"the hub refuses \(401\)"),
+        (lambda: push_to_hub(MAZE_FAST, "user/new", token="hf_wrong"), r"the hub refuses \(401\)"),
     ],
 )
 def test_wrong_requests(hub: StandIn, call, message: str) -> None:
@@ -245,7 +259,7 @@ def test_without_a_token(hub: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not hub.requests
 
 
-def test_a_failed_commit_leaves_what_stood(hub: StandIn) -> None:
+def test_a_failed_commit_leaves_what_stood(hub: StandIn, at_once: None) -> None:
     make(SkillPriorSAC).push_to_hub(REPO)
     before = hub.repositories[REPO].head
     for status, message in ((500, r"answered with an error \(500"), (412, "someone else committed at the same time")):
@@ -255,7 +269,7 @@ def test_a_failed_commit_leaves_what_stood(hub: StandIn) -> None:
     assert hub.repositories[REPO].head == before
 
 
-def test_a_broken_server(hub: StandIn, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_server(hub: StandIn, at_once: None, capsys: pytest.CaptureFixture[str]) -> None:
     hub.fails = 500
     with pytest.raises(HubError, match=r"answered with an error \(500"):
         load_from_hub(REPO)
@@ -265,7 +279,7 @@ def test_a_broken_server(hub: StandIn, capsys: pytest.CaptureFixture[str]) -> No
     assert len([line for line in said if line.startswith("simpl-sb3: ")]) == 1
 
 
-def test_no_network(hub: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_network(hub: StandIn, at_once: None) -> None:
     nowhere = "http://127.0.0.1:9"  # where nothing listens
     with pytest.raises(HubError, match="the hub cannot be reached"):
         push_to_hub(MAZE_FAST, REPO, endpoint=nowhere)
