@@ -6,6 +6,6 @@ from simpl_sb3.errors import SimplError
 from simpl_sb3.zoo.command import run
 
 try:
-    run(sys.argv[1:] or ["train", "--help"])
+    run(sys.argv[1:])
 except SimplError as error:
     sys.exit(f"simpl_sb3.zoo: {error}")

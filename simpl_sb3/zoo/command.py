@@ -15,6 +15,8 @@ from simpl_sb3.zoo import ENVIRONMENTS
 
 __all__ = ["ALGORITHMS", "Entry", "run", "with_hyperparams"]
 
+SCRIPTS = ("train", "enjoy")
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -63,16 +65,19 @@ def run(arguments: Sequence[str]) -> None:
     Run a script of the zoo.
 
     :param arguments: ``train`` or ``enjoy``, and its flags
-    :raises SettingsError: without the extra zoo
+    :raises SettingsError: without the extra zoo, or for another script
     """
+    script = arguments[0] if arguments else ""
+    if script not in SCRIPTS:
+        raise SettingsError(f"The script is {script!r}: expected one of {', '.join(SCRIPTS)}.")
     try:
-        zoo, cli = import_module("rl_zoo3"), import_module("rl_zoo3.cli")
+        zoo, module = import_module("rl_zoo3"), import_module(f"rl_zoo3.{script}")
     except ImportError as error:
         raise SettingsError(f"The training zoo needs rl_zoo3 ({error}): pip install 'simpl-sb3[zoo]'") from error
     zoo.ALGOS.update(ALGORITHMS)
     before = sys.argv
-    sys.argv = ["rl_zoo3", *with_hyperparams(arguments)]  # the zoo reads them there
+    sys.argv = [f"rl_zoo3.{script}", *with_hyperparams(arguments)[1:]]  # the zoo reads them there
     try:
-        cli.main()
+        getattr(module, script)()
     finally:
         sys.argv = before
