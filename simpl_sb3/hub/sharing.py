@@ -71,6 +71,7 @@ def push_to_hub(
     :raises HubError: where the hub cannot be reached, or refuses
     """
     hub = _huggingface_hub()
+    _check_name(repo_id)
     with tempfile.TemporaryDirectory() as folder:
         files, facts, beside = _written(source, Path(folder))
         record = _provenance(provenance, beside, facts)
@@ -220,6 +221,7 @@ def load_from_hub(
             f"{filename} is not loaded: expected a model (.zip) or skills (.safetensors); other kinds can hold code."
         )
     hub = _huggingface_hub()
+    _check_name(repo_id)
     with _asked(repo_id, filename):
         path = Path(
             hub.hf_hub_download(
@@ -252,6 +254,14 @@ def _huggingface_hub() -> ModuleType:
         return import_module("huggingface_hub")
     except ImportError as error:
         raise SettingsError(f"The model hub needs huggingface_hub ({error}): pip install 'simpl-sb3[hub]'") from error
+
+
+def _check_name(repo_id: str) -> None:
+    """
+    :raises HubError: for a repository without its owner's name
+    """
+    if not isinstance(repo_id, str) or repo_id.count("/") != 1:
+        raise HubError(f"{repo_id!r} is no name of a repository: expected user/name.")
 
 
 def _who() -> dict[str, str]:
@@ -300,7 +310,7 @@ def _reason(error: BaseException, filename: str) -> str:
         ),
         (
             errors.HFValidationError,
-            f"this is no name of a repository: expected user/name ({_first_line(error)}).",
+            f"it is no name of a repository: expected user/name ({_first_line(error)}).",
         ),
     )
     for kind, text in kinds:

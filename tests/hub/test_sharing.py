@@ -240,8 +240,9 @@ def test_the_cache_serves_without_network(hub: StandIn) -> None:
         (lambda: load_from_hub("user/other"), "user/other: the hub has no such repository, or it is private"),
         (lambda: load_from_hub(REPO, "other.zip"), r"it has no file other\.zip"),
         (lambda: load_from_hub(REPO, revision="v9"), "it has no such revision"),
-        (lambda: load_from_hub("a/b/c"), "this is no name of a repository"),
-        (lambda: push_to_hub(MAZE_FAST, "a/b/c"), "this is no name of a repository"),
+        (lambda: load_from_hub("a/b/c"), "is no name of a repository: expected user/name"),
+        (lambda: push_to_hub(MAZE_FAST, "maze"), "is no name of a repository: expected user/name"),
+        (lambda: load_from_hub("user/--maze"), "it is no name of a repository: expected user/name"),
         (lambda: push_to_hub(MAZE_FAST, "user/new", token="hf_wrong"), r"the hub refuses \(401\)"),
     ],
 )
