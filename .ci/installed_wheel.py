@@ -16,7 +16,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-TIME_LIMIT_S = 1_800  # against a machine or an index that stands still, not a measure
+TIME_LIMIT_S = 3_600  # against a machine or an index that stands still, not a measure
 LIGHT = """
 import sys
 from pathlib import Path
