@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test benchmark ray docs plain check format lint type clean
+.PHONY: help setup demo test benchmark ray zoo wheel docs plain check format lint type clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -19,7 +19,7 @@ help:  ## this list
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else "simpl-sb3 needs Python 3.11 to 3.13, not %d.%d: make PYTHON=python3.11" % v[:2])'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[dev,docs,play]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[dev,docs,play,hub]'
 	@touch $@
 
 setup: $(STAMP)  ## make .venv with the exact versions of constraints.txt
@@ -43,6 +43,14 @@ ray: export OMP_NUM_THREADS = 1
 ray: $(STAMP)  ## grids on a Ray cluster of two nodes on this machine, one of them killed half-way
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[dev,ray]'
 	$(BIN)/python -m pytest -m ray -n 0 tests/experiments/test_ray_place.py $(ARGS)
+
+zoo: export OMP_NUM_THREADS = 1
+zoo: $(STAMP)  ## SB3's algorithms and ours over skills, by the command of rl_zoo3
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[dev,zoo]'
+	$(BIN)/python -m pytest -m zoo -n 0 tests/zoo $(ARGS)
+
+wheel: $(STAMP)  ## build the wheel, install it into a new environment, run the demo's short form outside the repository
+	$(BIN)/python .ci/installed_wheel.py $(PIP_ARGS)
 
 plain: $(STAMP)  ## the demo's short form without EGL, and beside a busy process
 	$(BIN)/python .ci/plain_machine.py

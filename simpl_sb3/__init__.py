@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from simpl_sb3.experience.collector import FinishedEpisode
     from simpl_sb3.experience.episode import RecordedEpisode
     from simpl_sb3.experiments.presets import PRESETS, PRETRAINED, Preset, preset
+    from simpl_sb3.hub.sharing import load_from_hub, push_to_hub
     from simpl_sb3.skills.base import Skills
     from simpl_sb3.skills.cloned import ClonedActions
     from simpl_sb3.skills.extractor import SkillExtractor
@@ -54,9 +55,11 @@ _HOMES = {
     "Skills": "skills.base",
     "TrainingCheckpointCallback": "algorithms.checkpoints",
     "load_checkpoint": "algorithms.checkpoints",
+    "load_from_hub": "hub.sharing",
     "load_minari": "demonstrations.minari",
     "make_skill_vec_env": "skills.vec_env",
     "preset": "experiments.presets",
+    "push_to_hub": "hub.sharing",
     "write_minari": "demonstrations.minari",
 }
 """Where each public name lives; a module is imported when its first name is asked for (PEP 562)."""
@@ -88,9 +91,11 @@ __all__ = [
     "TrainingCheckpointCallback",
     "__version__",
     "load_checkpoint",
+    "load_from_hub",
     "load_minari",
     "make_skill_vec_env",
     "preset",
+    "push_to_hub",
     "write_minari",
 ]
 

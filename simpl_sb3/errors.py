@@ -8,6 +8,7 @@ __all__ = [
     "DivergenceError",
     "DrawingError",
     "EnvironmentSpecError",
+    "HubError",
     "ModelFileError",
     "ResultsError",
     "SettingsError",
@@ -27,6 +28,10 @@ class DivergenceError(SimplError, ArithmeticError):
 
 class EnvironmentSpecError(SimplError, ValueError):
     """An environment that does not fit: no tasks, a discrete or unbounded action space, another observation shape."""
+
+
+class HubError(SimplError, OSError):
+    """The model hub: no such repository, no token, no network, or an answer that is an error."""
 
 
 class SkillMismatchError(SimplError, ValueError):

@@ -24,6 +24,7 @@ from simpl_sb3.algorithms.arrays import load_buffer, save_buffer
 from simpl_sb3.algorithms.policies import SkillActorCritic
 from simpl_sb3.algorithms.progress import SkillProgressBar
 from simpl_sb3.algorithms.settings import LearnerSettings, PolicySettings
+from simpl_sb3.algorithms.shared import SharedAlgorithm
 from simpl_sb3.algorithms.training_state import TrainingState, capture, resume
 from simpl_sb3.algorithms.updates import Learner
 from simpl_sb3.errors import EnvironmentSpecError, SettingsError
@@ -35,7 +36,7 @@ from simpl_sb3.skills.base import Skills
 from simpl_sb3.skills.fit import find_skills
 
 
-class SkillAlgorithm(BaseAlgorithm):
+class SkillAlgorithm(SharedAlgorithm):
     """
     Base of the algorithms over skills. Not SB3's ``OffPolicyAlgorithm``: its replay buffer, warm-up, noise and its way
     of collecting single transitions do not serve skills and tasks.

@@ -36,7 +36,7 @@ from simpl_sb3.npz import arrays_of, npz_bytes
 from simpl_sb3.seals import BLANK, open_zip, seal
 from simpl_sb3.settings import unknown_names
 from simpl_sb3.skills.base import Skills
-from simpl_sb3.skills.tensor_files import check_tensors, read_tensors
+from simpl_sb3.skills.tensor_files import check_tensors, read_member, read_tensors
 
 if TYPE_CHECKING:
     from simpl_sb3.algorithms.base import SkillAlgorithm
@@ -50,8 +50,6 @@ MAX_MEMBER_BYTES = {
     "training.json": 1 << 28,
     "training.npz": 1 << 32,
 }
-MAX_SMALL, MAX_PACKED = 1 << 28, 20
-"""A member beyond so many bytes may unpack to so many times its size on disk: numbers do not pack well, bombs do."""
 
 
 # ------------------------------------------------------------ writing
@@ -318,10 +316,7 @@ def member(archive: zipfile.ZipFile, name: str, at_most: int | None = None) -> b
     :param at_most: bytes; None for what a model file may hold under that name
     :raises ValueError: for a member that unpacks to more than models have
     """
-    size, packed = archive.getinfo(name).file_size, archive.getinfo(name).compress_size
-    if size > (at_most or MAX_MEMBER_BYTES[name]) or size > max(MAX_SMALL, MAX_PACKED * packed):
-        raise ValueError(f"its member {name} unpacks to {size} bytes")
-    return archive.read(name)
+    return read_member(archive, name, at_most or MAX_MEMBER_BYTES[name])
 
 
 def _from_first(policy: dict[str, Any], optimizers: dict[str, Any]) -> dict[str, Any]:

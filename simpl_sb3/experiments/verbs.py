@@ -26,6 +26,7 @@ from simpl_sb3.experiments.flags import (
 from simpl_sb3.experiments.grid_verb import GridVerb
 from simpl_sb3.experiments.play_verb import Play
 from simpl_sb3.experiments.presets import split_settings
+from simpl_sb3.experiments.push_verb import Push
 from simpl_sb3.experiments.stage import RunOptions
 from simpl_sb3.experiments.stages import (
     adapt_stage,
@@ -394,5 +395,6 @@ VERBS: dict[str, type[Verb]] = {
     "demo": Demo,
     "experiment": GridVerb,
     "play": Play,
+    "push": Push,
 }
 """The verbs of the command line by name, in the order in which ``--help`` lists them."""

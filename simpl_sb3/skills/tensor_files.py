@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import pickletools
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,18 @@ from safetensors import SafetensorError, safe_open
 from simpl_sb3.errors import ModelFileError
 from simpl_sb3.seals import KEY, check_seal, open_zip
 
-__all__ = ["check_optimizer_state", "check_tensors", "content_hash", "read_header", "read_safetensors", "read_tensors"]
+__all__ = [
+    "check_optimizer_state",
+    "check_tensors",
+    "content_hash",
+    "read_header",
+    "read_member",
+    "read_safetensors",
+    "read_tensors",
+]
+
+MAX_SMALL, MAX_PACKED = 1 << 28, 20
+"""A member beyond so many bytes may unpack to so many times its size on disk: numbers do not pack well, bombs do."""
 
 _KINDS = {"F32": th.float32, "F64": th.float64, "I64": th.int64}  # all that a skill model holds
 _IN_HEADER = {"kind", "schema_version", "settings", "sha256", "format", KEY}
@@ -122,6 +134,19 @@ def _reachable(mean: th.Tensor, square: th.Tensor, beta1: float, beta2: float) -
     most = (1.0 - beta1) ** 2 / (1.0 - beta2) / (1.0 - beta1**2 / beta2)
     small = 1e-12  # whose squares leave float32
     return bool((mean.abs().double() <= 1.01 * (most * square.double()).sqrt() + small).all())
+
+
+def read_member(archive: zipfile.ZipFile, name: str, at_most: int) -> bytes:
+    """
+    A member's content.
+
+    :param at_most: bytes
+    :raises ValueError: for a member that unpacks to more than models have
+    """
+    size, packed = archive.getinfo(name).file_size, archive.getinfo(name).compress_size
+    if size > at_most or size > max(MAX_SMALL, MAX_PACKED * packed):
+        raise ValueError(f"its member {name} unpacks to {size} bytes")
+    return archive.read(name)
 
 
 def read_tensors(content: bytes) -> Any:

@@ -6,20 +6,25 @@ import sys
 import tomllib
 import types
 from collections.abc import Iterator
+from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 
 import gymnasium as gym
 import pytest
 from blocks_for_tests import BLOCKS, CODE, PAGES, ROOT, SHOWN, Block, blocks_of, shortened
+from hub_for_tests import only_hub
 
 from simpl_sb3.domains import find_domain
 from simpl_sb3.experiments.completion import SHELLS
 from simpl_sb3.experiments.flags import parse
 from simpl_sb3.experiments.grid_file import read_grid
 from simpl_sb3.experiments.verbs import VERBS
+from simpl_sb3.zoo import ENVIRONMENTS
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::tqdm.TqdmExperimentalWarning"),  # SB3's progress bar
+    pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),  # how huggingface_hub sends a file
 ]
 PYTHON_PAGES = [page for page in PAGES if any(block.language == "python" for block in blocks_of(page))]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -64,7 +69,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.mark.parametrize("page", PYTHON_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_python_runs_in_order(page: Path, folder: Path) -> None:
     module = types.ModuleType("page")
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        if page.name == "hub.md":
+            stack.enter_context(only_hub(patch, folder))
         patch.setitem(sys.modules, "page", module)  # dataclasses look there
         for block in blocks_of(page):
             if block.language == "python" and not block.file:
@@ -109,9 +116,22 @@ def check_pip(words: list[str]) -> None:
 
 
 def check_python(words: list[str]) -> None:
+    if words[0] == "-m":
+        check_zoo(*words[1:])
+        return
     script = ROOT / words[0]
     assert script.is_file()
     compile(script.read_text(encoding="utf-8"), str(script), "exec")  # it is run by its own test
+
+
+def check_zoo(module: str, *words: str) -> None:
+    """The zoo's command is run by tests/zoo; here what it names has to be there."""
+    assert module.split(".")[0] in ("rl_zoo3", "simpl_sb3")
+    assert "--algo" in words
+    assert words[words.index("--env") + 1] in ENVIRONMENTS
+    for flag in ("-conf", "--gym-packages"):
+        if flag in words:
+            assert find_spec(words[words.index(flag) + 1])
 
 
 def check_make(words: list[str]) -> None:

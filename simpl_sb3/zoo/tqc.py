@@ -1,0 +1,10 @@
+"""Hyperparameters of sb3-contrib's TQC over skills, for ``rl_zoo3``: those of SAC."""
+
+from typing import Any
+
+from simpl_sb3.zoo.sac import SKILLS
+
+__all__ = ["hyperparams"]
+
+hyperparams: dict[str, dict[str, Any]] = {"SimplMazeSkills-v0": dict(SKILLS), "SimplKitchenSkills-v0": dict(SKILLS)}
+"""By environment; a timestep is a skill."""
