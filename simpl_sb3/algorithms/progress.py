@@ -23,7 +23,7 @@ class SkillProgressBar(BaseCallback):
 
     def _on_training_start(self) -> None:
         total = self.locals["total_timesteps"] - self.model.num_timesteps
-        self.bar = line(total=total, unit="skill", seconds_left=lambda: self.seconds_left())
+        self.bar = line(total=total, unit="skill", seconds_left=self.seconds_left)
         self._start = self.model.num_timesteps
 
     def _on_step(self) -> bool:

@@ -1,7 +1,7 @@
 """The verbs of ``simpl-sb3``: what each takes, and the stage or function that it runs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -18,6 +18,7 @@ from simpl_sb3.experiments.flags import (
     WithEnv,
     WithMethod,
     WithOverwrite,
+    WithPictures,
     WithSeed,
     WithSettings,
     parse_pairs,
@@ -132,7 +133,7 @@ def converting_domain(chosen: Chosen) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Extract(WithDomain, WithSettings, WithOverwrite, WithSeed, WithDevice, WithBar):
+class Extract(WithDomain, WithSettings, WithOverwrite, WithSeed, WithDevice, WithPictures):
     """
     Extract skills from a Minari dataset.
 
@@ -172,7 +173,7 @@ class Extract(WithDomain, WithSettings, WithOverwrite, WithSeed, WithDevice, Wit
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetaTrain(WithDomain, WithMethod, WithEnv, WithSettings, WithOverwrite, WithSeed, WithDevice, WithBar):
+class MetaTrain(WithDomain, WithMethod, WithEnv, WithSettings, WithOverwrite, WithSeed, WithDevice, WithPictures):
     """
     Meta-train over a task set.
 
@@ -301,8 +302,8 @@ def say_results(rows: Path) -> None:
 
 def run_options(verb: Any) -> RunOptions:
     """How a stage runs, from a verb's flags."""
-    names = ("overwrite", "device", "progress_bar", "verbose")
-    return RunOptions(**{name: getattr(verb, name) for name in names if hasattr(verb, name)})
+    names = [part.name for part in fields(RunOptions) if hasattr(verb, part.name)]
+    return RunOptions(**{name: getattr(verb, name) for name in names})
 
 
 @dataclass(frozen=True, kw_only=True)
