@@ -212,9 +212,8 @@ def parse(verb: type[Verb], name: str, arguments: Sequence[str]) -> tuple[Verb, 
     _check_flags(verb, name, words, known, unused, chosen.method.name)
     form = form_of(verb, chosen)
     filled = _call_tyro(form, f"simpl-sb3 {name}", words, verb)
-    values = {
-        part: getattr(getattr(filled, field_of_record(record)), part) for record in records for part in record.names()
-    }
+    by_record = [(getattr(filled, field_of_record(record)), record.names()) for record in records]
+    values = {part: getattr(found, part) for found, names in by_record for part in names}
     flags = {_field_of(word, known) for word in words}
     given = {part: values[part] for part in known if part in flags}
     return verb(**{part: getattr(filled, part) for part in verb.names()}), chosen, given

@@ -18,8 +18,10 @@ from simpl_sb3.skills.wrapper import SkillActionWrapper
 __all__ = ["Studio", "TooSlow"]
 
 N_FRAMES = 24
-SIDE, FOOT = 240, 24
+SIDE, FOOT = 300, 24
 """Of a frame, and of the line below it, pixels."""
+CHEAP_SECONDS = 0.01
+"""Of a picture that is drawn as often as is liked."""
 DEFAULT_ENV_STEPS = 200
 """Of an episode, where the environment names no limit."""
 
@@ -37,24 +39,26 @@ class TooSlow(Exception):
 
 
 class _Sampled(gym.Wrapper):
-    """Keeps a picture of the start, of every so many env steps, and of the end."""
+    """Keeps a picture of the start, of every so many env steps, and of the end; of too many, every second one."""
 
     def __init__(self, env: gym.Env, every: int) -> None:
         super().__init__(env)
-        self.every, self.frames, self._steps = every, list[np.ndarray](), 0
+        self.every, self.frames, self.n_steps, self._apart = every, list[np.ndarray](), 0, every
 
     def reset(self, **how: Any) -> Any:
         """As the environment's; a new film begins."""
         result = self.env.reset(**how)
-        self.frames, self._steps = [self._picture()], 0
+        self.frames, self.n_steps, self._apart = [self._picture()], 0, self.every
         return result
 
     def step(self, action: Any) -> Any:
         """As the environment's."""
         result = self.env.step(action)
-        self._steps += 1
-        if self._steps % self.every == 0 or result[2] or result[3]:
+        self.n_steps += 1
+        if self.n_steps % self._apart == 0 or result[2] or result[3]:
             self.frames.append(self._picture())
+        if len(self.frames) > 2 * N_FRAMES:
+            self.frames, self._apart = self.frames[::2], 2 * self._apart
         return result
 
     def _picture(self) -> np.ndarray:
@@ -74,10 +78,12 @@ class Studio:
 
     def __init__(self, domain: Domain, model: Any, env_settings: Mapping[str, Any]) -> None:
         raw = gym.make(domain.env_id, render_mode=domain.film_mode, **env_settings)
-        limit = getattr(raw.spec, "max_episode_steps", None) or DEFAULT_ENV_STEPS
+        self._limit = limit = getattr(raw.spec, "max_episode_steps", None) or DEFAULT_ENV_STEPS
         self._camera = _Sampled(raw, max(1, limit // N_FRAMES))
         self.model, self.env = model, SkillActionWrapper(self._camera, model.skills)
         self.seconds_per_frame = self._timed_frame()
+        if self.seconds_per_frame < CHEAP_SECONDS:  # short episodes get as many frames as long ones
+            self._camera.every = max(1, limit // (8 * N_FRAMES))
 
     def _timed_frame(self) -> float:
         self._camera.reset(seed=0)
@@ -109,7 +115,7 @@ class Studio:
                 z = self.model.policy.act(np.asarray(observation, np.float32)[None], latent)[0]
                 observation, _, terminated, truncated, info = self.env.step(z)
                 success |= bool(info.get("is_success", info.get("success", False)))
-                ended = terminated or truncated or len(self._camera.frames) > 2 * N_FRAMES
+                ended = terminated or truncated or self._camera.n_steps > 10 * self._limit
         text = f"{head}: {'success' if success else 'no success'}"
         return [_framed(frame, text) for frame in self._camera.frames], success
 

@@ -294,10 +294,8 @@ def meta_train(stage: Stage, options: RunOptions) -> Path:
     model.set_logger(configure(str(folder), ["csv", "tensorboard", *(["stdout"] if options.verbose else [])]))
     limit = TimeLimit(None if settings["minutes"] is None else 60 * settings["minutes"])
     limit.started = started - (spent or 0.0)
-    callbacks: list[BaseCallback] = [limit, BorderCheckpoints(checkpoints, total)]
-    if isinstance(model, SkillAlgorithm):
-        callbacks.append(TrainingCheckpointCallback(checkpoints, CHECKPOINT_SECONDS, {"seconds": limit.seconds_so_far}))
-        callbacks += [PicturesCallback(domain, env_settings=settings["env"])] if options.pictures else []
+    pictures = PicturesCallback(domain, env_settings=settings["env"]) if options.pictures else None
+    callbacks = callbacks_of(model, limit, checkpoints, total, pictures)
     artefact = folder / ARTEFACTS["meta-model"]
     try:
         how = {"progress_bar": options.progress_bar, **({} if spent is None else {"reset_num_timesteps": False})}
@@ -315,6 +313,18 @@ def meta_train(stage: Stage, options: RunOptions) -> Path:
         if getattr(model, "env", None) is not None:
             model.env.close()
     return run.finish(record, metrics_of(model))
+
+
+def callbacks_of(
+    model: Any, limit: TimeLimit, checkpoints: Path, total: int, pictures: BaseCallback | None
+) -> list[BaseCallback]:
+    """What a meta-training is watched by; models of this library also keep checkpoints to go on from, and pictures."""
+    callbacks: list[BaseCallback] = [limit, BorderCheckpoints(checkpoints, total)]
+    if isinstance(model, SkillAlgorithm):
+        more = {"seconds": limit.seconds_so_far}
+        callbacks.append(TrainingCheckpointCallback(checkpoints, CHECKPOINT_SECONDS, more))
+        callbacks += [] if pictures is None else [pictures]
+    return callbacks
 
 
 def what_stays(model: Any, total: int, artefact: Path) -> str:

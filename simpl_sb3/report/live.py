@@ -96,8 +96,10 @@ def draw_latest_paths(paths: Mapping[str, Sequence[LatestPath]], walls: Walls | 
         axes.set(xlim=(-GAP, columns * step[0]), ylim=(-rows * step[1] - GAP, 0.02), xticks=[], yticks=[])
         axes.set_aspect("equal", anchor="NW")
         axes.set_axis_off()
-        figure.text(0.01, 1.0, f"{title}\n", va="top", fontsize=10.5)
-        figure.text(0.99, 1.0, "grey: exploring   blue: task inferred   square: success", va="top", ha="right", size=8)
+        figure.text(0.01, 0.99, title, va="top", fontsize=10.5)
+        figure.text(
+            0.99, 0.985, "grey: exploring   blue: task inferred   square: success", va="top", ha="right", size=8
+        )
         return raster(figure)
 
 
