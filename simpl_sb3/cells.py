@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
 from rich.console import Console
@@ -50,7 +51,8 @@ class CellGrid:
         self.n_episodes = max(1, -(-total // len(self.names)))
         self.cells = np.full((len(self.names), self.n_episodes), UNKNOWN, np.int8)  # 1 is a success
         self._live: Live | None = None
-        self._began = self._looked = time.perf_counter()
+        self._began = time.perf_counter()
+        self._next = self._began + SECONDS_BETWEEN_LOOKS
 
     def update(self, agent: int, episode: int, success: bool) -> None:
         """An episode (from 1) of an agent (from 0) has ended."""
@@ -58,11 +60,14 @@ class CellGrid:
             self.cells = np.pad(self.cells, ((0, 0), (0, self.cells.shape[1])), constant_values=UNKNOWN)
         self.cells[agent, episode - 1] = success
         if self._live is None:
-            self._live = Live(get_renderable=self.drawn, console=self.console, auto_refresh=False)
+            both = sys.stdout.isatty()  # what is printed goes above the grid, but not out of a file that it was sent to
+            self._live = Live(get_renderable=self.drawn, console=self.console, auto_refresh=False, redirect_stdout=both)
             self._live.start()
-        if time.perf_counter() - self._looked >= SECONDS_BETWEEN_LOOKS:
-            self._looked = time.perf_counter()
+        began = time.perf_counter()
+        if began >= self._next:
             self._live.refresh()
+            took = time.perf_counter() - began
+            self._next = began + max(SECONDS_BETWEEN_LOOKS, 100 * took)  # of a slow terminal, or a large grid
 
     def close(self) -> None:
         """Draw it once more, and leave it as it stands."""
@@ -90,9 +95,9 @@ class CellGrid:
         text.append("\n")
         for label, agents in lines:
             text.append(f"{label[:width]:<{width}} ")
-            for cell in self.cells[agents, first:last].T:
-                kind = _kind(cell)
-                text.append(glyphs[kind], STYLES[kind])
+            kinds = [_kind(cell) for cell in self.cells[agents, first:last].T]
+            for kind, run in groupby(kinds):
+                text.append(glyphs[kind] * len(list(run)), STYLES[kind])
             text.append(f" {_rate(self.cells[agents])}\n")
         return text.append(self._summary())
 
@@ -123,10 +128,10 @@ class CellGrid:
 
 def _kind(cell: np.ndarray) -> int:
     """Of the agents of a line in one episode."""
-    known = cell[cell != UNKNOWN]
-    if not len(known):
+    best, worst = cell.max(), cell[cell != UNKNOWN].min(initial=1)
+    if best == UNKNOWN:
         return PENDING
-    return SOLVED if known.all() else SOME if known.any() else NOT
+    return NOT if not best else SOLVED if worst else SOME
 
 
 def _rate(cells: np.ndarray) -> str:

@@ -23,6 +23,7 @@ Numbers = npt.NDArray[np.floating]
 DPI = 90
 MAX_PANELS, MAX_TASKS, MAX_POINTS = 40, 60, 200
 """Of a picture: panels, named tasks, and points of a path."""
+GREENS = "#8FD3BC", GREEN, "#00523B"
 GAP, HEAD = 0.08, 0.14
 """Between panels and above one, shares of its width."""
 
@@ -136,8 +137,9 @@ def draw_success(tasks: Sequence[str], skills: Sequence[int], values: Numbers, m
     with styled():
         figure = Figure(figsize=(7.6, 1.3 + 0.155 * max(8, len(order))), dpi=DPI, layout="constrained")
         axes = figure.add_subplot()
-        colours = mpl.colors.LinearSegmentedColormap.from_list("success", ["#F1F1EE", "#8FD3BC", GREEN, "#00523B"])
-        colours.set_bad("white")
+        colours = mpl.colors.LinearSegmentedColormap.from_list("success", ["#F1F1EE", *GREENS]).with_extremes(
+            bad="white"
+        )
         top = measure.maximum or max(1e-6, float(np.nanmax(values, initial=0.0)))
         shown = np.ma.masked_invalid(values[order])
         image = axes.imshow(shown, cmap=colours, vmin=0.0, vmax=top, aspect="auto", interpolation="nearest")
@@ -165,7 +167,7 @@ def draw_latents(places: Numbers, names: Sequence[str], values: Numbers, measure
     with styled():
         figure = Figure(figsize=(6.6, 5.2), dpi=DPI, layout="constrained")
         axes = figure.add_subplot()
-        colours = mpl.colors.LinearSegmentedColormap.from_list("success", ["#D9D9D6", "#8FD3BC", GREEN, "#00523B"])
+        colours = mpl.colors.LinearSegmentedColormap.from_list("success", ["#D9D9D6", *GREENS])
         top = measure.maximum or max(1e-6, float(np.nanmax(values, initial=0.0)))
         dots = axes.scatter(
             places[:, 0], places[:, 1], c=np.nan_to_num(values), cmap=colours, vmin=0.0, vmax=top, s=46, ec=INK, lw=0.5
