@@ -78,6 +78,7 @@ class Studio:
 
     def __init__(self, domain: Domain, model: Any, env_settings: Mapping[str, Any]) -> None:
         raw = gym.make(domain.env_id, render_mode=domain.film_mode, **env_settings)
+        self._measure = domain.measure
         self._limit = limit = getattr(raw.spec, "max_episode_steps", None) or DEFAULT_ENV_STEPS
         self._camera = _Sampled(raw, max(1, limit // N_FRAMES))
         self.model, self.env = model, SkillActionWrapper(self._camera, model.skills)
@@ -107,16 +108,20 @@ class Studio:
         """
         if (needed := (N_FRAMES + 2) * self.seconds_per_frame) > seconds:
             raise TooSlow(needed)
-        success, ended = False, False
+        success, ended, total_reward = False, False, 0.0
         with th.random.fork_rng(devices=[]):
             th.manual_seed(seed)
             observation, _ = self.env.reset(seed=seed, options={"task": task})
             while not ended:
                 z = self.model.policy.act(np.asarray(observation, np.float32)[None], latent)[0]
-                observation, _, terminated, truncated, info = self.env.step(z)
+                observation, reward, terminated, truncated, info = self.env.step(z)
+                total_reward += float(reward)
                 success |= bool(info.get("is_success", info.get("success", False)))
                 ended = terminated or truncated or self._camera.n_steps > 10 * self._limit
-        text = f"{head}: {'success' if success else 'no success'}"
+        outcome = "success" if success else "no success"
+        if self._measure.column == "return":
+            outcome = f"{total_reward:.3g} {self._measure.label}"
+        text = f"{head}: {outcome}"
         return [_framed(frame, text) for frame in self._camera.frames], success
 
     def close(self) -> None:
