@@ -43,7 +43,7 @@ def take_pictures(folder: str) -> None:
     """The last picture of each name; of a film, three of its frames side by side."""
     events = EventAccumulator(folder, size_guidance={"images": 0})
     events.Reload()
-    for name in events.Tags()["images"]:
+    for name in sorted(set(events.Tags()["images"]) - {"pictures/film_best"}):
         picture: Any = Image.open(io.BytesIO(events.Images(name)[-1].encoded_image_string))
         frames = getattr(picture, "n_frames", 1)
         shown = []
