@@ -3,8 +3,8 @@ Draws the pictures of the page on live views, from the shipped maze model::
 
     python docs/live_pictures.py        # docs/pictures/live-*.png; a few minutes on one core
 
-The model goes on learning for three meta-iterations of few updates, with pictures after each; then it adapts to ten
-unseen goals, and the terminal's grid is drawn as it stands at the end.
+The model goes on learning for three meta-iterations of few updates, with pictures after each. The terminal's grid is
+that of an adaptation whose rows come along, after 60 episodes of each agent.
 """
 
 import io
@@ -17,14 +17,15 @@ from rich.console import Console
 from stable_baselines3.common.logger import configure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-import simpl_envs
 from simpl_sb3 import PRETRAINED, PicturesCallback, SkillPriorPEARL, make_skill_vec_env
 from simpl_sb3.cells import CellGrid
 from simpl_sb3.report.film import font
+from simpl_sb3.results.rows import read_results
 
 FOLDER = Path(__file__).parent / "pictures"
 MODEL = PRETRAINED / "maze-fast" / "model.zip"
-SKILLS, N_EPISODES = 20_000, 30
+ROWS = Path(__file__).parents[1] / "benchmarks" / "results" / "main" / "maze-fast-simpl-0.csv"
+SKILLS, N_EPISODES = 20_000, 60
 CHARACTER, LINE = 9, 19
 """Of the drawn terminal, pixels."""
 
@@ -58,25 +59,22 @@ def take_pictures(folder: str) -> None:
 
 
 def draw_grid() -> None:
-    """The grid of an adaptation to ten unseen goals, two agents each, as a terminal of 100 x 40 shows it."""
-    model = SkillPriorPEARL.load(MODEL)
-    tasks = [task for task in simpl_envs.MAZE_TASK_SETS["target"] for _ in range(2)]
+    """The grid of an adaptation to ten unseen goals on a terminal of 100 x 40, from the rows that it wrote."""
+    (file,) = read_results(ROWS)
+    shown = [row for row in file.rows if row.episode <= N_EPISODES]
+    agents = sorted({(row.task, row.seed) for row in shown})
     console = Console(file=io.StringIO(), force_terminal=True, width=100, height=40)
-    grid = CellGrid(len(tasks) * N_EPISODES, [task.name for task in tasks], console)
-
-    def show(agent: int, episode: int, finished: Any) -> None:
-        grid.update(agent, episode, finished.success)
-
-    env = make_skill_vec_env("SimplMaze-v0", model.skills, len(tasks))
-    model.adapt_tasks(env, tasks, seed=0, n_episodes=N_EPISODES, on_episode=show)
+    grid = CellGrid(len(agents) * N_EPISODES, [task for task, _ in agents], console)
+    for row in shown:
+        grid.update(agents.index((row.task, row.seed)), row.episode, bool(row.success))
     screenshot(console, grid).save(FOLDER / "live-grid.png", optimize=True)
     grid.close()
 
 
 def screenshot(console: Console, grid: CellGrid) -> Image.Image:
-    """What a terminal shows, as a picture."""
+    """What a terminal shows, as a picture; without the last line, whose clock was not that of the run."""
     mono = ImageFont.truetype(font(15).path.replace("DejaVuSans.ttf", "DejaVuSansMono.ttf"), 15)
-    lines = console.render_lines(grid.drawn(), pad=False)
+    lines = console.render_lines(grid.drawn(), pad=False)[:-1]
     width = max(sum(len(part.text) for part in line) for line in lines)
     picture = Image.new("RGB", (width * CHARACTER + 24, len(lines) * LINE + 20), "#1B1E24")
     draw = ImageDraw.Draw(picture)

@@ -33,6 +33,20 @@ MAX_COLUMNS = 400
 FILM_FPS = 8.0
 
 
+class _Clock:
+    """
+    Seconds so far: of this process on the CPU, so that other work on the machine does not count, and never more than
+    have gone by.
+    """
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def seconds(self) -> float:
+        """Since it was made."""
+        return min(time.perf_counter() - self._wall, time.process_time() - self._cpu)
+
+
 class _Allowance:
     """
     Time that something may take of all the time so far.
@@ -55,11 +69,11 @@ class _Allowance:
     @contextmanager
     def spending(self) -> Iterator[None]:
         """Count the time of the block."""
-        started = time.perf_counter()
+        started = time.process_time()
         try:
             yield
         finally:
-            self.latest = time.perf_counter() - started
+            self.latest = time.process_time() - started
             self.spent += self.latest
 
 
@@ -116,7 +130,7 @@ class PicturesCallback(BaseCallback):
     # ------------------------------------------------------------ SB3's calls
 
     def _on_training_start(self) -> None:
-        self._started = time.perf_counter()
+        self._clock = _Clock()
         self._drawing.spent = self._filming.spent = 0.0
 
     def _on_rollout_start(self) -> None:
@@ -144,8 +158,8 @@ class PicturesCallback(BaseCallback):
 
     @property
     def elapsed(self) -> float:
-        """Seconds since ``learn`` was called."""
-        return time.perf_counter() - self._started
+        """Seconds since ``learn`` was called, as long as this process worked."""
+        return self._clock.seconds()
 
     @property
     def share(self) -> float:
