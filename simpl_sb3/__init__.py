@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from simpl_sb3.errors import SimplError
     from simpl_sb3.experience.collector import FinishedEpisode
     from simpl_sb3.experience.episode import RecordedEpisode
+    from simpl_sb3.experiments.episode_log import EpisodeLog
+    from simpl_sb3.experiments.live_pictures import PicturesCallback
     from simpl_sb3.experiments.presets import PRESETS, PRETRAINED, Preset, preset
     from simpl_sb3.hub.sharing import load_from_hub, push_to_hub
     from simpl_sb3.skills.base import Skills
@@ -39,7 +41,9 @@ _HOMES = {
     "ClonedActions": "skills.cloned",
     "DemonstrationDataset": "demonstrations.windows",
     "Episode": "demonstrations.windows",
+    "EpisodeLog": "experiments.episode_log",
     "FinishedEpisode": "experience.collector",
+    "PicturesCallback": "experiments.live_pictures",
     "Preset": "experiments.presets",
     "PrimitiveActions": "skills.primitive",
     "RecordedEpisode": "experience.episode",
@@ -74,7 +78,9 @@ __all__ = [
     "ClonedActions",
     "DemonstrationDataset",
     "Episode",
+    "EpisodeLog",
     "FinishedEpisode",
+    "PicturesCallback",
     "Preset",
     "PrimitiveActions",
     "RecordedEpisode",

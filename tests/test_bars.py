@@ -47,8 +47,8 @@ def test_on_a_terminal_it_stays_in_one_place(
 
 def test_nothing_is_shown_where_none_is_wanted(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(progress([1, 2], total=2, unit="episode", shown=False)) == [1, 2]
-    bar = EpisodeBar(2, 1, shown=False)
-    bar.update(success=True)
+    bar = EpisodeBar(2, ["a"], shown=False)
+    bar.update(0, 1, success=True)
     bar.close()
     assert capsys.readouterr().err == ""
 
@@ -57,8 +57,8 @@ def test_an_adaptation_shows_the_success_of_the_last_five_episodes_of_each(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bars, "SECONDS_BETWEEN_LINES", 0.0)
-    bar = EpisodeBar(20, 2)
-    for success in [False] * 10 + [True] * 5 + [False] * 5:  # of the last ten, five
-        bar.update(success)
+    bar = EpisodeBar(20, ["a", "b"])
+    for number, success in enumerate([False] * 10 + [True] * 5 + [False] * 5):  # of the last ten, five
+        bar.update(number % 2, 1 + number // 2, success)
     bar.close()
     assert "success=0.50" in capsys.readouterr().err

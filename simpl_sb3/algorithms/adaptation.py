@@ -63,10 +63,11 @@ def adapt_tasks(
     """
     if not progress_bar:
         return Adaptation(env, tasks, skills, model, settings, seed, on_episode, checkpoints).run()
-    with closing(EpisodeBar(len(tasks) * settings.n_episodes, len(tasks))) as bar:
+    names = [str(getattr(task, "name", task)) for task in tasks]
+    with closing(EpisodeBar(len(tasks) * settings.n_episodes, names)) as bar:
 
         def show(agent: int, episode: int, finished: FinishedEpisode) -> None:
-            bar.update(finished.success)
+            bar.update(agent, episode, finished.success)
             if on_episode is not None:
                 on_episode(agent, episode, finished)
 

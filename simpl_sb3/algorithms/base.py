@@ -277,7 +277,7 @@ class SkillAlgorithm(SharedAlgorithm):
     def _show(self, text: str) -> None:
         """Say on the progress bar, where there is one, what is being done."""
         if self._bar is not None:
-            self._bar.say(text, self._bar_figures())
+            self._bar.say(text, {**self._bar_figures(), "updates": f"{self._n_updates:,}"})
 
     def _bar_figures(self) -> dict[str, str]:
         """What the progress bar shows at its end."""

@@ -10,6 +10,7 @@ import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, EvalCallback, EventCallback
 from stable_baselines3.common.vec_env import VecEnv
 
+from simpl_sb3.algorithms.progress import bar_of
 from simpl_sb3.algorithms.settings import AdaptationSettings
 from simpl_sb3.algorithms.training_state import global_generators, take_generators
 from simpl_sb3.errors import SettingsError
@@ -98,6 +99,8 @@ class AdaptationEvalCallback(BaseCallback):
         self.logger.record("eval/success", self.last_mean_success)
         self.logger.record("eval/return", self.last_mean_return)
         self.logger.dump(self.model.num_timesteps)
+        if (bar := bar_of(self.model)) is not None:
+            bar.keep("held-out", f"{self.last_mean_success:.2f}")
         if self.verbose >= 1:
             print(  # noqa: T201 - as SB3's EvalCallback
                 f"{self.model.num_timesteps} skills: {len(self.tasks)} held-out tasks, last {self.n_last_episodes} of "

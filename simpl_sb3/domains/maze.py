@@ -157,6 +157,7 @@ DOMAIN = Domain(
         walls=Walls(PUBLISHED_LAYOUT.rows, (0.5 - BODY_ORIGIN, 0.5 - BODY_ORIGIN)),
     ),
     goals=Goals(goal=goal, achieved=achieved, reached=reached),
+    film_mode="rgb_array_top_down",
     published=published_curves("SimplMaze-v0"),
     presets=PRESETS,
 )

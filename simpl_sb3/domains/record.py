@@ -116,6 +116,7 @@ class Domain:
     :param traces: what episodes leave for pictures; None for none
     :param goals: how a task is written as a goal, for methods that are shown it; None where a task is no goal
     :param film_demo: whether the demo ends with a film
+    :param film_mode: the environment's render mode for films while a training runs: the fastest that shows enough
     :param published: curves to compare with
     :param episodes: the episodes N whose values tables show
     :param presets: its own presets; their names begin with its own: ``maze-fast``
@@ -137,6 +138,7 @@ class Domain:
     traces: Traces | None = None
     goals: Goals | None = None
     film_demo: bool = False
+    film_mode: str = "rgb_array"
     published: tuple[PublishedCurve, ...] = ()
     episodes: tuple[int, ...] = DEFAULT_EPISODES
     presets: tuple[Preset, ...] = ()

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-import numpy as np
 import tyro
 
 from simpl_sb3.errors import DatasetError, ModelFileError, SettingsError
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["CheckVerb"]
 
 FILES = ("check.txt", "check.json", "check.png")
-MAX_BACKGROUND = 4_000
 VERDICTS = {
     "good": "Ready for meta-training.",
     "weak": "Meta-training may work: look at the weak rows first.",
@@ -97,11 +95,12 @@ class CheckVerb(WithDomain, WithEnv, WithOverwrite, WithSeed, WithBar):
     def _tell(
         self, rows: "Sequence[Finding]", life: "PriorLife", data: "DemonstrationDataset | None", domain: "Domain"
     ) -> None:
+        from simpl_sb3.experiments.checking import planar_paths
         from simpl_sb3.report.skills import draw_skills, findings_table
 
         worst = next(kind for kind in ("poor", "weak", "good") if any(row.verdict == kind for row in rows))
         text = f"{findings_table([(row.name, row.verdict, row.text) for row in rows])}\n\n{VERDICTS[worst]}\n"
-        paths, background, walls = _planar(life, data, domain)
+        paths, background, walls = planar_paths(life, data, domain)
         picture = draw_skills(paths, background, walls, [task.name for task in life.tasks], life.shares)
         record = {
             "schema_version": 1,
@@ -120,40 +119,3 @@ class CheckVerb(WithDomain, WithEnv, WithOverwrite, WithSeed, WithBar):
             write_atomically(self.output / name, content)
         say(text)
         say(f"Picture: {self.output / 'check.png'}")
-
-
-def _planar(
-    life: "PriorLife", data: "DemonstrationDataset | None", domain: "Domain"
-) -> tuple[list[np.ndarray], np.ndarray | None, Any]:
-    """
-    Paths of episodes in a plane, what to draw behind them, and walls: by the domain's own traces, where those are
-    paths, else the two directions in which standardised observations vary most.
-    """
-    from simpl_sb3.experiments.recorder import summary_of
-    from simpl_sb3.results.episodes import Whose
-    from simpl_sb3.results.traces import Trajectory
-
-    summaries = [summary_of(one) for one in life.episodes]
-    if domain.traces is not None:
-        whose = [Whose("prior", one.job.task.name, 0, number) for number, one in enumerate(life.episodes, 1)]
-        traces = [
-            domain.traces.trace(name, one.job.task, lived)
-            for name, one, lived in zip(whose, life.episodes, summaries, strict=True)
-        ]
-        shown = [trace.positions for trace in traces if isinstance(trace, Trajectory)]
-        if shown:
-            return shown, None, domain.traces.walls
-    seen = [lived.observations for lived in summaries if lived.observations is not None]
-    known = None if data is None else data.observations[:: max(1, len(data.observations) // MAX_BACKGROUND)]
-    reference = np.concatenate(seen) if known is None else known
-    mean, std = reference.mean(axis=0), reference.std(axis=0)
-    scale = np.where(std > 1e-6, std, np.inf)
-    axes = np.linalg.svd((reference - mean) / scale, full_matrices=False)[2][:2]
-    if len(axes) < 2:
-        axes = np.concatenate([axes, np.zeros_like(axes)])
-
-    def flat(rows: np.ndarray) -> np.ndarray:
-        plane: np.ndarray = ((rows - mean) / scale) @ axes.T
-        return plane
-
-    return [flat(rows) for rows in seen], None if known is None else flat(known), None

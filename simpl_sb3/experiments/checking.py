@@ -1,5 +1,6 @@
 """Skills judged before any reinforcement learning: what their prior reaches alone, and how they fit the data."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,16 +14,21 @@ from simpl_sb3.domains import Domain
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.experience.collector import EpisodeCollector, FinishedEpisode, Job
 from simpl_sb3.experience.episode import SkillEpisode
+from simpl_sb3.experiments.recorder import summary_of
+from simpl_sb3.results.episodes import Whose
+from simpl_sb3.results.traces import Trajectory
 from simpl_sb3.skills.base import Skills
 from simpl_sb3.skills.extractor import SkillExtractor
 from simpl_sb3.skills.model import SkillModel
 from simpl_sb3.skills.vec_env import make_skill_vec_env
 
-__all__ = ["EXPLORING", "Finding", "PriorLife", "findings", "fit_to", "live_prior"]
+__all__ = ["EXPLORING", "Finding", "PriorLife", "findings", "fit_to", "live_prior", "planar_paths"]
 
 EXPLORING = 20
 """Episodes that adaptation explores by default, within which coverage is counted."""
 MAX_ENVS = 32
+MAX_BACKGROUND = 4_000
+"""Places of demonstrations that a picture shows."""
 Verdict = Literal["good", "weak", "poor", "info"]
 
 
@@ -45,7 +51,7 @@ class PriorLife:
     @property
     def shares(self) -> np.ndarray:
         """Of each task, the share of episodes that earned a reward, (T,)."""
-        return self.reached / self.tried
+        return self.reached / np.maximum(1, self.tried)
 
     def coverage(self, n: int = EXPLORING) -> float:
         """The share of tasks that n such episodes would reach, by these shares."""
@@ -60,6 +66,8 @@ def live_prior(
     n_episodes: int = 100,
     seed: int = 0,
     progress_bar: bool = False,
+    n_envs: int = MAX_ENVS,
+    seconds: float | None = None,
     **env_settings: Any,
 ) -> PriorLife:
     """
@@ -72,8 +80,11 @@ def live_prior(
     :param n_episodes: in all; at least one of each task is lived where tasks have no ``rewards``
     :param seed: of environments and skills
     :param progress_bar: show one
+    :param n_envs: environments stepped at once, at most
+    :param seconds: after which no episode begins; None for no limit
     :param env_settings: of the environment
     """
+    over = float("inf") if seconds is None else time.perf_counter() + seconds
     chosen = domain.tasks(domain.train_tasks if tasks is None else tasks)
     relabels = all(hasattr(task, "rewards") for task in chosen)
     number = n_episodes if relabels else max(n_episodes, len(chosen))
@@ -86,11 +97,15 @@ def live_prior(
         mean, std = skills.prior(th.as_tensor(observations))
         return (mean + std * th.randn(mean.shape, generator=noise)).numpy()
 
-    env = make_skill_vec_env(domain.env_id, skills, min(MAX_ENVS, number), seed=seed, **env_settings)
+    env = make_skill_vec_env(domain.env_id, skills, min(n_envs, number), seed=seed, **env_settings)
     episodes: list[FinishedEpisode] = []
     try:
         env.reset()
-        collector = EpisodeCollector(env, act, lambda _: jobs.pop() if jobs else None, lambda _: th.zeros(0), 0)
+
+        def next_job(_: int) -> Job | None:
+            return jobs.pop() if jobs and time.perf_counter() < over else None
+
+        collector = EpisodeCollector(env, act, next_job, lambda _: th.zeros(0), 0)
         with progress(total=number, unit="episode", shown=progress_bar) as bar:
             while collector.active.any():
                 finished = collector.step().finished
@@ -138,6 +153,39 @@ def fit_to(skills: Skills, dataset: DemonstrationDataset) -> dict[str, float]:
         "kl": metrics["kl"],
         "prior_kl": metrics["prior_kl"],
     }
+
+
+def planar_paths(
+    life: PriorLife, data: DemonstrationDataset | None, domain: Domain
+) -> tuple[list[np.ndarray], np.ndarray | None, Any]:
+    """
+    Paths of episodes in a plane, what to draw behind them, and walls: by the domain's own traces, where those are
+    paths, else the two directions in which standardised observations vary most.
+    """
+    summaries = [summary_of(one) for one in life.episodes]
+    if domain.traces is not None:
+        whose = [Whose("prior", one.job.task.name, 0, number) for number, one in enumerate(life.episodes, 1)]
+        traces = [
+            domain.traces.trace(name, one.job.task, lived)
+            for name, one, lived in zip(whose, life.episodes, summaries, strict=True)
+        ]
+        shown = [trace.positions for trace in traces if isinstance(trace, Trajectory)]
+        if shown:
+            return shown, None, domain.traces.walls
+    seen = [lived.observations for lived in summaries if lived.observations is not None]
+    known = None if data is None else data.observations[:: max(1, len(data.observations) // MAX_BACKGROUND)]
+    reference = np.concatenate(seen) if known is None else known
+    mean, std = reference.mean(axis=0), reference.std(axis=0)
+    scale = np.where(std > 1e-6, std, np.inf)
+    axes = np.linalg.svd((reference - mean) / scale, full_matrices=False)[2][:2]
+    if len(axes) < 2:
+        axes = np.concatenate([axes, np.zeros_like(axes)])
+
+    def flat(rows: np.ndarray) -> np.ndarray:
+        plane: np.ndarray = ((rows - mean) / scale) @ axes.T
+        return plane
+
+    return [flat(rows) for rows in seen], None if known is None else flat(known), None
 
 
 # ------------------------------------------------------------ judging

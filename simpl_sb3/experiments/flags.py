@@ -5,14 +5,13 @@ A verb's own flags are the fields of its class; the settings of what it runs are
 classes, defaulted by the preset. Domain, preset and method are read first: they decide which settings there are.
 """
 
-import dataclasses
 import io
 import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, make_dataclass
 from typing import Annotated, Any, ClassVar, Self, get_type_hints
 
 import tyro
@@ -31,6 +30,7 @@ __all__ = [
     "WithEnv",
     "WithMethod",
     "WithOverwrite",
+    "WithPictures",
     "WithSeed",
     "form_of",
     "parse",
@@ -152,6 +152,15 @@ class WithBar(Verb):
     progress_bar: bool = True
 
 
+@dataclass(frozen=True, kw_only=True)
+class WithPictures(WithBar):
+    """
+    :param pictures: log pictures to TensorBoard on the way; they take at most 2 % of the time
+    """
+
+    pictures: bool = True
+
+
 @dataclass(frozen=True)
 class Chosen:
     """What decides which settings there are."""
@@ -203,9 +212,8 @@ def parse(verb: type[Verb], name: str, arguments: Sequence[str]) -> tuple[Verb, 
     _check_flags(verb, name, words, known, unused, chosen.method.name)
     form = form_of(verb, chosen)
     filled = _call_tyro(form, f"simpl-sb3 {name}", words, verb)
-    values = {
-        part: getattr(getattr(filled, field_of_record(record)), part) for record in records for part in record.names()
-    }
+    by_record = [(getattr(filled, field_of_record(record)), record.names()) for record in records]
+    values = {part: getattr(found, part) for found, names in by_record for part in names}
     flags = {_field_of(word, known) for word in words}
     given = {part: values[part] for part in known if part in flags}
     return verb(**{part: getattr(filled, part) for part in verb.names()}), chosen, given
@@ -339,7 +347,7 @@ def form_of(verb: type[Verb], chosen: Chosen | None = None) -> type[Any]:
             kind = Annotated[kind, tyro.conf.arg(name=verb.flag_names[part.name])]
         if part.name in verb.positional:
             kind = MARKERS.Positional[kind]
-        if default is dataclasses.MISSING:
+        if default is MISSING:
             own.append((part.name, kind, field(metadata=dict(part.metadata))))
         else:
             own.append((part.name, kind, field(default=default, metadata=dict(part.metadata))))
@@ -347,7 +355,7 @@ def form_of(verb: type[Verb], chosen: Chosen | None = None) -> type[Any]:
     for record in records:
         shown = _without(type(record), unused)
         more.append((field_of_record(record), shown, field(default=shown(**record.as_dict()))))
-    made = dataclasses.make_dataclass(verb.__name__, [*own, *more], bases=(verb,), frozen=True, kw_only=True)
+    made = make_dataclass(verb.__name__, [*own, *more], bases=(verb,), frozen=True, kw_only=True)
     made.__doc__ = verb.__doc__
     return made
 
@@ -364,7 +372,7 @@ def _without(record: type[Settings], unused: Sequence[str]) -> type[Settings]:
         for part in fields(record)
         if part.name in unused
     ]
-    made = dataclasses.make_dataclass(record.__name__, hidden, bases=(record,), frozen=True, kw_only=True)
+    made = make_dataclass(record.__name__, hidden, bases=(record,), frozen=True, kw_only=True)
     made.__doc__ = record.__doc__
     return made
 

@@ -58,7 +58,7 @@ class RowKeeper:
         self.kept: list[Trace] = []
         self._traced = set() if self.traces is None else set(self.traces.episodes(total_episodes // len(tasks)))
         self._env_steps = np.zeros(len(tasks), int)
-        self._bar = EpisodeBar(total_episodes, len(tasks), progress_bar)
+        self._bar = EpisodeBar(total_episodes, [task.name for task in tasks], progress_bar)
 
     def __call__(self, agent: int, episode: int, finished: FinishedEpisode) -> None:
         lived = summary_of(finished)
@@ -79,7 +79,7 @@ class RowKeeper:
             whose = Whose(self.template["method"], task.name, self.seeds[agent], episode)
             if (trace := self.traces.trace(whose, task, lived)) is not None:
                 self.kept.append(trace)
-        self._bar.update(lived.success)
+        self._bar.update(agent, episode, lived.success)
 
     def write_kept(self, path: Path, overwrite: bool) -> None:
         """Write the traces; no file where there are none."""

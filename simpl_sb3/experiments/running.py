@@ -26,9 +26,13 @@ from simpl_sb3.demonstrations.minari import (
 from simpl_sb3.domains import Domain, find_domain, refuse_unconverted
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.experiments.kept_log import KeptLog
+from simpl_sb3.experiments.live_pictures import PicturesCallback
+from simpl_sb3.experiments.presets import find_preset
+from simpl_sb3.experiments.prior_picture import prior_in_folder
 from simpl_sb3.experiments.run_folder import RunFolder
 from simpl_sb3.experiments.stage import RunOptions, Stage, json_value
 from simpl_sb3.experiments.stopping import going_on
+from simpl_sb3.experiments.training_callbacks import BorderCheckpoints, TimeLimit
 from simpl_sb3.methods import ARTEFACTS, find_method
 from simpl_sb3.numerics import checked_device
 from simpl_sb3.skills.extractor import SkillExtractor
@@ -38,6 +42,8 @@ __all__ = ["collect", "extract", "meta_train"]
 
 CHECKPOINT_SECONDS = 60.0
 """Between two checkpoints: what a kill may cost, besides what runs until the next border."""
+PICTURES_SHARE = 0.02
+"""Of a stage's time, what its pictures may take."""
 GOING_ON = "The checkpoints in {} are whole: the same command goes on from the last; --overwrite starts again."
 
 
@@ -137,7 +143,8 @@ def extract(stage: Stage, options: RunOptions) -> Path:
     opened = open_minari(dataset_id, root)
     refuse_unconverted(opened, f"simpl-sb3 convert {dataset_id}")
     recorded = read_settings(dataset_id, root)
-    check_dataset_fits(find_domain(settings["domain"]), dataset_id, recorded)
+    domain = find_domain(settings["domain"])
+    check_dataset_fits(domain, dataset_id, recorded)
     dataset = load_minari(opened, settings["model"]["horizon"], settings["observation_key"])
     extractor = SkillExtractor(
         dataset,
@@ -151,7 +158,7 @@ def extract(stage: Stage, options: RunOptions) -> Path:
     more = {**json_value(extractor.settings), "dataset": dataset_id, "dataset_settings": recorded}
     record = used(stage, device, {key: value for key, value in more.items() if key not in ("model", "extraction")})
     counts = {"episodes": dataset.n_episodes, "steps": dataset.n_steps, "episodes_skipped": dataset.n_skipped}
-    total = settings["total_updates"]
+    total, started = settings["total_updates"], time.perf_counter()
     folder = run.start()
     if run.resumes and extractor.restore():
         sys.stderr.write(f"Going on after {extractor.n_updates} of {total} updates.\n")
@@ -170,6 +177,10 @@ def extract(stage: Stage, options: RunOptions) -> Path:
         raise
     finally:
         log.put_before()
+    if options.pictures:
+        may_take = PICTURES_SHARE * (time.perf_counter() - started)
+        env = find_preset(settings["preset"], domain).meta_train_env
+        prior_in_folder(folder, skills, domain, extractor.n_updates, may_take, env)
     return run.finish(record, extractor.metrics | counts)
 
 
@@ -202,47 +213,6 @@ def check_dataset_fits(domain: Domain, dataset_id: str, recorded: Mapping[str, A
 
 
 # ------------------------------------------------------------ meta-training
-
-
-class TimeLimit(BaseCallback):
-    """Ends learning at the first meta-iteration past a wall-clock budget, in seconds; None for no limit."""
-
-    def __init__(self, seconds: float | None) -> None:
-        super().__init__()
-        self.seconds, self.started = seconds, time.perf_counter()
-        self.over = False
-
-    def seconds_so_far(self) -> float:
-        """Since it started, in all processes that worked on it."""
-        return time.perf_counter() - self.started
-
-    def _on_rollout_start(self) -> None:
-        self.over = self.seconds is not None and self.seconds_so_far() > self.seconds
-
-    def _on_step(self) -> bool:
-        return not self.over
-
-
-class BorderCheckpoints(BaseCallback):
-    """
-    Saves the model between two meta-iterations, after each fifth of the skills to live: four times at most.
-
-    :param folder: where ``model_<skills>_steps.zip`` go
-    :param total_timesteps: skills to live
-    """
-
-    def __init__(self, folder: Path, total_timesteps: int) -> None:
-        super().__init__()
-        self.folder, self.share = folder, max(1, total_timesteps / 5)
-        self.next = self.share
-
-    def _on_rollout_start(self) -> None:
-        if self.num_timesteps >= self.next:
-            self.model.save(self.folder / f"model_{self.num_timesteps}_steps.zip")
-            self.next = (self.num_timesteps // self.share + 1) * self.share
-
-    def _on_step(self) -> bool:
-        return True
 
 
 class Environments:
@@ -324,8 +294,8 @@ def meta_train(stage: Stage, options: RunOptions) -> Path:
     model.set_logger(configure(str(folder), ["csv", "tensorboard", *(["stdout"] if options.verbose else [])]))
     limit = TimeLimit(None if settings["minutes"] is None else 60 * settings["minutes"])
     limit.started = started - (spent or 0.0)
-    exact = TrainingCheckpointCallback(checkpoints, CHECKPOINT_SECONDS, {"seconds": limit.seconds_so_far})
-    callbacks = [limit, BorderCheckpoints(checkpoints, total), *([exact] if isinstance(model, SkillAlgorithm) else [])]
+    pictures = PicturesCallback(domain, env_settings=settings["env"]) if options.pictures else None
+    callbacks = callbacks_of(model, limit, checkpoints, total, pictures)
     artefact = folder / ARTEFACTS["meta-model"]
     try:
         how = {"progress_bar": options.progress_bar, **({} if spent is None else {"reset_num_timesteps": False})}
@@ -343,6 +313,18 @@ def meta_train(stage: Stage, options: RunOptions) -> Path:
         if getattr(model, "env", None) is not None:
             model.env.close()
     return run.finish(record, metrics_of(model))
+
+
+def callbacks_of(
+    model: Any, limit: TimeLimit, checkpoints: Path, total: int, pictures: BaseCallback | None
+) -> list[BaseCallback]:
+    """What a meta-training is watched by; models of this library also keep checkpoints to go on from, and pictures."""
+    callbacks: list[BaseCallback] = [limit, BorderCheckpoints(checkpoints, total)]
+    if isinstance(model, SkillAlgorithm):
+        more = {"seconds": limit.seconds_so_far}
+        callbacks.append(TrainingCheckpointCallback(checkpoints, CHECKPOINT_SECONDS, more))
+        callbacks += [] if pictures is None else [pictures]
+    return callbacks
 
 
 def what_stays(model: Any, total: int, artefact: Path) -> str:

@@ -152,9 +152,11 @@ class RunOptions:
     :param device: torch device, such as cpu or cuda; auto takes a GPU if there is one
     :param progress_bar: show one
     :param verbose: 1 prints the metrics
+    :param pictures: log pictures to TensorBoard while it runs
     """
 
     overwrite: bool = False
     device: str = "auto"
     progress_bar: bool = False
     verbose: int = 0
+    pictures: bool = False

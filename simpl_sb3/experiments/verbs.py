@@ -1,7 +1,7 @@
 """The verbs of ``simpl-sb3``: what each takes, and the stage or function that it runs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -18,6 +18,7 @@ from simpl_sb3.experiments.flags import (
     WithEnv,
     WithMethod,
     WithOverwrite,
+    WithPictures,
     WithSeed,
     WithSettings,
     parse_pairs,
@@ -27,6 +28,7 @@ from simpl_sb3.experiments.grid_verb import GridVerb
 from simpl_sb3.experiments.play_verb import Play
 from simpl_sb3.experiments.presets import split_settings
 from simpl_sb3.experiments.push_verb import Push
+from simpl_sb3.experiments.report_verb import Report
 from simpl_sb3.experiments.stage import RunOptions
 from simpl_sb3.experiments.stages import (
     adapt_stage,
@@ -133,7 +135,7 @@ def converting_domain(chosen: Chosen) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Extract(WithDomain, WithSettings, WithOverwrite, WithSeed, WithDevice, WithBar):
+class Extract(WithDomain, WithSettings, WithOverwrite, WithSeed, WithDevice, WithPictures):
     """
     Extract skills from a Minari dataset.
 
@@ -173,7 +175,7 @@ class Extract(WithDomain, WithSettings, WithOverwrite, WithSeed, WithDevice, Wit
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetaTrain(WithDomain, WithMethod, WithEnv, WithSettings, WithOverwrite, WithSeed, WithDevice, WithBar):
+class MetaTrain(WithDomain, WithMethod, WithEnv, WithSettings, WithOverwrite, WithSeed, WithDevice, WithPictures):
     """
     Meta-train over a task set.
 
@@ -302,47 +304,8 @@ def say_results(rows: Path) -> None:
 
 def run_options(verb: Any) -> RunOptions:
     """How a stage runs, from a verb's flags."""
-    names = ("overwrite", "device", "progress_bar", "verbose")
-    return RunOptions(**{name: getattr(verb, name) for name in names if hasattr(verb, name)})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Report(WithDomain, WithOverwrite):
-    """
-    Figures, tables and one HTML page from result rows. A domain is needed only for published numbers and walls of a
-    domain of your own.
-
-    :param results: CSV files that adapt wrote, or folders of them
-    :param output: folder to make
-    :param progress: progress.csv files of meta-trainings, for their curves; by default those in the folders of results
-    """
-
-    positional: ClassVar[frozenset[str]] = frozenset({"results"})
-    results: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RESULTS")]
-    output: Path = Path("report")
-    progress: tuple[Path, ...] | None = None
-
-    def run(self, chosen: Chosen, given: Mapping[str, Any]) -> None:
-        from simpl_sb3.experiments.reporting import known_facts
-        from simpl_sb3.report import make_report
-
-        files = [
-            path for place in self.results for path in (sorted(place.rglob("*.csv")) if place.is_dir() else [place])
-        ]
-        kept, films = (
-            [path for file in files if (path := file.with_suffix(ending)).exists()] for ending in (".npz", ".mp4")
-        )
-        page = make_report(
-            self.results,
-            self.output,
-            kept,
-            progress=self.progress,
-            films=films,
-            facts=known_facts([chosen.experiment.domain]),
-            overwrite=self.overwrite,
-        )
-        say((self.output / "table.txt").read_text(encoding="utf-8"))
-        say(f"Report: {page}")
+    names = [part.name for part in fields(RunOptions) if hasattr(verb, part.name)]
+    return RunOptions(**{name: getattr(verb, name) for name in names})
 
 
 @dataclass(frozen=True, kw_only=True)

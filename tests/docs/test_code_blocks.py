@@ -138,7 +138,17 @@ def check_make(words: list[str]) -> None:
     assert words[0] in TARGETS
 
 
-CHECKS = {"simpl-sb3": check_simpl_sb3, "pip": check_pip, "python": check_python, "make": check_make}
+def check_tensorboard(words: list[str]) -> None:
+    assert words[0] == "--logdir"
+
+
+CHECKS = {
+    "simpl-sb3": check_simpl_sb3,
+    "pip": check_pip,
+    "python": check_python,
+    "make": check_make,
+    "tensorboard": check_tensorboard,
+}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from stable_baselines3.common.logger import configure
 
 from simpl_sb3.experiments.episode_log import EpisodeLog
 
@@ -35,4 +36,19 @@ def test_means_over_agents_by_episode(tmp_path: Path) -> None:
     assert logged["rollout/success"][1] == pytest.approx(2 / 3)
     assert logged["rollout/env_steps"] == {1: 20.0}
     assert (logged["task/a/success"], logged["task/b/success"]) == ({1: 0.5}, {1: 1.0})
+    assert (logged["agent/a-1/success"], logged["agent/a-2/success"]) == ({1: 1.0}, {1: 0.0})
+    assert "agent/b-1/success" not in logged
     assert len(list((tmp_path / "rows.tensorboard").iterdir())) == 1
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_it_takes_a_logger_and_leaves_it_open(tmp_path: Path) -> None:
+    logger = configure(str(tmp_path), ["csv", "tensorboard"])
+    log = EpisodeLog(logger, [SimpleNamespace(name="a")])
+    log(0, 1, finished(True, 1.0, 10))
+    log.close()
+    logger.record("mine", 1.0)
+    logger.dump(2)
+    logger.close()
+    assert read(tmp_path)["task/a/success"] == {1: 1.0}
+    assert "rollout/env_steps" in (tmp_path / "progress.csv").read_text().splitlines()[0].split(",")

@@ -18,7 +18,6 @@ from simpl_sb3 import PRETRAINED, Episode, SkillExtractor, SkillModel, SkillPrio
 from simpl_sb3.errors import EnvironmentSpecError, ModelFileError, SettingsError, SkillMismatchError
 from simpl_sb3.experiments.recorder import RowKeeper
 from simpl_sb3.experiments.run_folder import state_of
-from simpl_sb3.experiments.running import BorderCheckpoints, TimeLimit
 from simpl_sb3.experiments.stage import RunOptions, Stage
 from simpl_sb3.experiments.stages import (
     Experiment,
@@ -28,6 +27,7 @@ from simpl_sb3.experiments.stages import (
     meta_train_stage,
     run_stage,
 )
+from simpl_sb3.experiments.training_callbacks import BorderCheckpoints, TimeLimit
 from simpl_sb3.results.rows import read_results
 from simpl_sb3.skills.wrapper import SkillActionWrapper
 
@@ -346,7 +346,7 @@ def test_an_environment_without_tasks_is_refused() -> None:
 
 def test_the_wall_clock_ends_learning_at_a_meta_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("simpl_sb3.experiments.running.time.perf_counter", lambda: now)
+    monkeypatch.setattr("simpl_sb3.experiments.training_callbacks.time.perf_counter", lambda: now)
     clock = TimeLimit(60.0)
     now = 159.0
     clock._on_rollout_start()
