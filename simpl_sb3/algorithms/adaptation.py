@@ -20,10 +20,10 @@ from simpl_sb3.algorithms.exploration import Elimination, Explorer
 from simpl_sb3.algorithms.policies import Gaussian, SkillPriorPEARLPolicy, SkillPriorPolicy
 from simpl_sb3.algorithms.settings import INFERRING, INITIAL_MULTIPLIER, AdaptationSettings, SkillPriorSACSettings
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
+from simpl_sb3.algorithms.tasks import check_given_tasks
 from simpl_sb3.algorithms.training_state import holds_episodes
 from simpl_sb3.algorithms.updates import AgentLearner
 from simpl_sb3.bars import EpisodeBar
-from simpl_sb3.errors import SettingsError
 from simpl_sb3.experience.buffer import TaskReplayBuffer
 from simpl_sb3.experience.collector import EpisodeCollector, FinishedEpisode, Job, SkillStep
 from simpl_sb3.settings import checked_seed
@@ -117,9 +117,7 @@ class Adaptation:
         on_episode: OnEpisode | None = None,
         checkpoints: AdaptationCheckpoints | None = None,
     ) -> None:
-        if isinstance(tasks, str) or len(tasks) != env.num_envs:
-            given = f"The text {tasks!r}" if isinstance(tasks, str) else f"{len(tasks)} tasks"
-            raise SettingsError(f"{given} for {env.num_envs} environments: expected a sequence of as many tasks.")
+        check_given_tasks(tasks, env.num_envs)
         self.env, self.tasks, self.skills, self.settings = env, tuple(tasks), skills, settings
         self.checkpoints = checkpoints
         self.meta = None if model is None else model.policy

@@ -27,8 +27,8 @@ from simpl_sb3.algorithms.maml_policy import MamlPolicy, Weights
 from simpl_sb3.algorithms.policy_gradient import Rollouts, log_likelihood, trust_region_step
 from simpl_sb3.algorithms.settings import MamlAdaptationSettings, MamlSettings, PolicySettings
 from simpl_sb3.algorithms.task_training import TaskTraining, live
+from simpl_sb3.algorithms.tasks import check_given_tasks, task_of
 from simpl_sb3.algorithms.updates import NoLearner
-from simpl_sb3.errors import SettingsError
 from simpl_sb3.experience.buffer import TaskReplayBuffer
 from simpl_sb3.experience.collector import FinishedEpisode, Job
 from simpl_sb3.experience.episode import SkillEpisode
@@ -197,7 +197,7 @@ class SkillPriorMAML(TaskTraining):
         :return: the adapted model; its ``adapt`` goes on from there
         """
         vec_env = self._wrap_env(env, self.verbose)
-        tasks = [vec_env.get_attr("task")[0] if task is None else task]
+        tasks = [task_of(vec_env) if task is None else task]
         [agent] = self.adapt_tasks(vec_env, tasks, **how)
         return agent
 
@@ -223,8 +223,7 @@ class SkillPriorMAML(TaskTraining):
         :raises SkillMismatchError: for an environment with other skills
         """
         self._check_env(env)
-        if len(tasks) != env.num_envs:
-            raise SettingsError(f"{len(tasks)} tasks for {env.num_envs} environments: expected as many.")
+        check_given_tasks(tasks, env.num_envs)
         chosen = self.adaptation_settings(**settings)
         seed = checked_seed(seed)
         if seed is not None:

@@ -24,6 +24,7 @@ from simpl_sb3.algorithms.multi_task_policy import MultiTaskPolicy
 from simpl_sb3.algorithms.settings import AdaptationSettings, MultiTaskSettings, PolicySettings
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.algorithms.task_training import TaskTraining
+from simpl_sb3.algorithms.tasks import task_of
 from simpl_sb3.algorithms.updates import MultiTaskLearner
 from simpl_sb3.experience.buffer import TaskReplayBuffer
 from simpl_sb3.experience.collector import FinishedEpisode, Job
@@ -185,7 +186,7 @@ class SkillPriorMTRL(TaskTraining):
         :return: the adapted agent
         """
         vec_env = self._wrap_env(env, self.verbose)
-        tasks = [vec_env.get_attr("task")[0] if task is None else task]
+        tasks = [task_of(vec_env) if task is None else task]
         how = {"on_episode": on_episode, "progress_bar": progress_bar, "checkpoints": checkpoints}
         [agent] = self.adapt_tasks(vec_env, tasks, seed=seed, **how, **settings)  # type: ignore[arg-type]
         agent.env = vec_env

@@ -32,6 +32,7 @@ from simpl_sb3.algorithms.session import StepsAdaptations
 from simpl_sb3.algorithms.settings import AdaptationSettings, MetaPolicySettings, MetaTrainingSettings
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.algorithms.task_training import TaskTraining
+from simpl_sb3.algorithms.tasks import task_of
 from simpl_sb3.algorithms.updates import MetaLearner
 from simpl_sb3.experience.buffer import TaskBatch, TaskReplayBuffer
 from simpl_sb3.experience.collector import EpisodeCollector, FinishedEpisode, Job
@@ -267,7 +268,7 @@ class SkillPriorPEARL(StepsAdaptations, TaskTraining):
         :return: the adapted agent; its ``learn`` goes on in ``env`` from where adaptation stopped
         """
         vec_env = self._wrap_env(env, self.verbose)
-        tasks = [vec_env.get_attr("task")[0] if task is None else task]
+        tasks = [task_of(vec_env) if task is None else task]
         how = {"on_episode": on_episode, "progress_bar": progress_bar, "checkpoints": checkpoints}
         [agent] = self.adapt_tasks(vec_env, tasks, seed=seed, **how, **settings)  # type: ignore[arg-type]
         agent.env = vec_env
