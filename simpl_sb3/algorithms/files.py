@@ -311,7 +311,7 @@ def _read(path: Any, cls: type["SkillAlgorithm"]) -> tuple[dict[str, Any], dict[
 def _skills_hint(path: Any) -> str:
     """What to do with skills that were given in place of a model."""
     named = isinstance(path, str | os.PathLike) and Path(path).suffix == ".safetensors"
-    return " This is a file of skills: SkillModel.load, or --method spirl, starts from it." if named else ""
+    return ". This is a file of skills: SkillModel.load, or --method spirl, starts from it." if named else ""
 
 
 def member(archive: zipfile.ZipFile, name: str, at_most: int | None = None) -> bytes:
