@@ -7,7 +7,7 @@ was never rewarded while it explored goes on exploring, and begins to fine-tune,
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,17 +61,35 @@ def adapt_tasks(
     :param checkpoints: where to go on from, and what is written on the way; None for nothing
     :return: the adapted agents, in the tasks' order
     """
+    check_given_tasks(tasks, env.num_envs)
+    with shown_episodes(on_episode, progress_bar, tasks, settings.n_episodes) as tell:
+        return Adaptation(env, tasks, skills, model, settings, seed, tell, checkpoints).run()
+
+
+@contextmanager
+def shown_episodes(
+    on_episode: OnEpisode | None, progress_bar: bool, tasks: Sequence[Any], n_episodes: int
+) -> Iterator[OnEpisode | None]:
+    """
+    What is to be called after every episode, so that a bar shows them, too.
+
+    :param on_episode: what the user wants to be called
+    :param progress_bar: whether there is a bar
+    :param tasks: of the agents
+    :param n_episodes: of each agent
+    """
     if not progress_bar:
-        return Adaptation(env, tasks, skills, model, settings, seed, on_episode, checkpoints).run()
+        yield on_episode
+        return
     names = [str(getattr(task, "name", task)) for task in tasks]
-    with closing(EpisodeBar(len(tasks) * settings.n_episodes, names)) as bar:
+    with closing(EpisodeBar(len(tasks) * n_episodes, names)) as bar:
 
         def show(agent: int, episode: int, finished: FinishedEpisode) -> None:
             bar.update(agent, episode, finished.success)
             if on_episode is not None:
                 on_episode(agent, episode, finished)
 
-        return Adaptation(env, tasks, skills, model, settings, seed, show, checkpoints).run()
+        yield show
 
 
 class Cohort:

@@ -94,7 +94,7 @@ class AdaptationEvalCallback(BaseCallback):
 
         with untouched_random_numbers():
             self.model.adapt_tasks(  # type: ignore[attr-defined]
-                self.env, self.tasks, seed=self.seed, on_episode=keep, **self.settings
+                self.env, self.tasks, seed=self.seed, on_episode=keep, **{"progress_bar": False} | self.settings
             )
         self.last_mean_success = float(np.mean([finished.success for finished in last]))
         self.last_mean_return = float(np.mean([finished.episode.total_reward for finished in last]))

@@ -22,7 +22,7 @@ from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3 import functional
-from simpl_sb3.algorithms.adaptation import OnEpisode
+from simpl_sb3.algorithms.adaptation import OnEpisode, shown_episodes
 from simpl_sb3.algorithms.maml_policy import MamlPolicy, Weights
 from simpl_sb3.algorithms.policy_gradient import Rollouts, log_likelihood, trust_region_step
 from simpl_sb3.algorithms.settings import MamlAdaptationSettings, MamlSettings, PolicySettings
@@ -208,6 +208,7 @@ class SkillPriorMAML(TaskTraining):
         *,
         seed: int | None = None,
         on_episode: OnEpisode | None = None,
+        progress_bar: bool | None = None,
         **settings: Any,
     ) -> list[Self]:
         """
@@ -217,6 +218,7 @@ class SkillPriorMAML(TaskTraining):
         :param tasks: one per agent; repeat a task for more seeds
         :param seed: of the policy's noise
         :param on_episode: called after every episode with agent, episode (from 1), and a ``FinishedEpisode``
+        :param progress_bar: show episodes and success; None does where the model's ``verbose`` is at least 1
         :param settings: those of ``MamlAdaptationSettings``
         :return: models whose policies are the adapted ones, in the tasks' order
         :raises SettingsError: where tasks and environments differ in number, or for a setting that there is not
@@ -232,13 +234,13 @@ class SkillPriorMAML(TaskTraining):
         env.reset()
         actors = self._make_policy(len(tasks)).to(self.device)
         actors.take(self.policy.weights(len(tasks)))
-        lived = 0
-        while lived < chosen.n_episodes:
-            number = min(chosen.episodes_per_step, chosen.n_episodes - lived)
-            episodes = self._episodes(env, actors, tasks, (lived, number), on_episode)
-            weights = actors.inner_step(actors.weights(), self._rollouts(episodes, chosen), chosen.learning_rate, True)
-            actors.take(weights)
-            lived += number
+        lived, bar = 0, self.verbose >= 1 if progress_bar is None else progress_bar
+        with shown_episodes(on_episode, bar, tasks, chosen.n_episodes) as tell:
+            while lived < chosen.n_episodes:
+                number = min(chosen.episodes_per_step, chosen.n_episodes - lived)
+                rollouts = self._rollouts(self._episodes(env, actors, tasks, (lived, number), tell), chosen)
+                actors.take(actors.inner_step(actors.weights(), rollouts, chosen.learning_rate, True))
+                lived += number
         return [self._agent(actors.weights(), at) for at in range(len(tasks))]
 
     @staticmethod

@@ -169,7 +169,7 @@ class SkillPriorMTRL(TaskTraining):
         *,
         seed: int | None = None,
         on_episode: OnEpisode | None = None,
-        progress_bar: bool = False,
+        progress_bar: bool | None = None,
         checkpoints: AdaptationCheckpoints | None = None,
         **settings: Any,
     ) -> SkillPriorSAC:
@@ -180,7 +180,7 @@ class SkillPriorMTRL(TaskTraining):
         :param task: the task; None takes the one that the environment has
         :param seed: of samples and noise
         :param on_episode: called after every episode with agent (0), episode (from 1), and a ``FinishedEpisode``
-        :param progress_bar: show episodes and success
+        :param progress_bar: show episodes and success; None does where the model's ``verbose`` is at least 1
         :param checkpoints: where to go on from, and what is written on the way; None for nothing
         :param settings: those of ``AdaptationSettings``, such as ``n_episodes=40``
         :return: the adapted agent
@@ -199,7 +199,7 @@ class SkillPriorMTRL(TaskTraining):
         *,
         seed: int | None = None,
         on_episode: OnEpisode | None = None,
-        progress_bar: bool = False,
+        progress_bar: bool | None = None,
         checkpoints: AdaptationCheckpoints | None = None,
         **settings: Any,
     ) -> list[SkillPriorSAC]:
@@ -210,11 +210,12 @@ class SkillPriorMTRL(TaskTraining):
         :param tasks: one per agent; repeat a task for more seeds
         :param seed: of samples and noise
         :param on_episode: called after every episode with agent, episode (from 1), and a ``FinishedEpisode``
-        :param progress_bar: show episodes and success
+        :param progress_bar: show episodes and success; None does where the model's ``verbose`` is at least 1
         :param checkpoints: go on from them where there are any, and write one now and then
         :param settings: those of ``AdaptationSettings``
         :return: the adapted agents, in the tasks' order; their skills are ``model.distilled``
         """
         self._check_env(env)
         chosen = self.adaptation_settings(**settings)
-        return adapt_tasks(env, tasks, self.distilled, None, chosen, seed, on_episode, progress_bar, checkpoints)
+        bar = self.verbose >= 1 if progress_bar is None else progress_bar
+        return adapt_tasks(env, tasks, self.distilled, None, chosen, seed, on_episode, bar, checkpoints)

@@ -251,7 +251,7 @@ class SkillPriorPEARL(StepsAdaptations, TaskTraining):
         *,
         seed: int | None = None,
         on_episode: OnEpisode | None = None,
-        progress_bar: bool = False,
+        progress_bar: bool | None = None,
         checkpoints: AdaptationCheckpoints | None = None,
         **settings: Any,
     ) -> SkillPriorSAC:
@@ -262,7 +262,7 @@ class SkillPriorPEARL(StepsAdaptations, TaskTraining):
         :param task: the task; None takes the one that the environment has
         :param seed: of exploration, samples and noise
         :param on_episode: called after every episode with agent (0), episode (from 1), and a ``FinishedEpisode``
-        :param progress_bar: show episodes and success
+        :param progress_bar: show episodes and success; None does where the model's ``verbose`` is at least 1
         :param checkpoints: where to go on from, and what is written on the way; None for nothing
         :param settings: those of ``AdaptationSettings``, such as ``n_episodes=40``
         :return: the adapted agent; its ``learn`` goes on in ``env`` from where adaptation stopped
@@ -281,7 +281,7 @@ class SkillPriorPEARL(StepsAdaptations, TaskTraining):
         *,
         seed: int | None = None,
         on_episode: OnEpisode | None = None,
-        progress_bar: bool = False,
+        progress_bar: bool | None = None,
         checkpoints: AdaptationCheckpoints | None = None,
         **settings: Any,
     ) -> list[SkillPriorSAC]:
@@ -292,7 +292,7 @@ class SkillPriorPEARL(StepsAdaptations, TaskTraining):
         :param tasks: one per agent; repeat a task for more seeds
         :param seed: of exploration, samples and noise
         :param on_episode: called after every episode with agent, episode (from 1), and a ``FinishedEpisode``
-        :param progress_bar: show episodes and success
+        :param progress_bar: show episodes and success; None does where the model's ``verbose`` is at least 1
         :param checkpoints: as :meth:`adapt` takes it
         :param settings: those of ``AdaptationSettings``
         :return: the adapted agents, in the tasks' order
@@ -302,7 +302,8 @@ class SkillPriorPEARL(StepsAdaptations, TaskTraining):
         """
         self._check_env(env)
         chosen = self.adaptation_settings(**settings)
-        return adapt_tasks(env, tasks, self.skills, self, chosen, seed, on_episode, progress_bar, checkpoints)
+        bar = self.verbose >= 1 if progress_bar is None else progress_bar
+        return adapt_tasks(env, tasks, self.skills, self, chosen, seed, on_episode, bar, checkpoints)
 
     # ------------------------------------------------------------ metrics
 

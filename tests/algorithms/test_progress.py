@@ -1,15 +1,18 @@
 """The progress bar of ``learn`` follows what was lived, and never goes beyond it; ``learn`` stops as near as can be."""
 
+from functools import partial
 from typing import Any
 
 import pytest
 from algorithms_for_tests import Kind, both, make
-from envs_for_tests import CountingEnv, line_envs, tiny_skills
+from envs_for_tests import CountingEnv, LineEnv, line_envs, tiny_skills
 from pearl_for_tests import iterations
 from pearl_for_tests import make as make_meta
 from stable_baselines3.common.callbacks import BaseCallback
 
+from simpl_sb3 import bars
 from simpl_sb3.algorithms.progress import SkillProgressBar
+from simpl_sb3.algorithms.skill_prior_maml import SkillPriorMAML
 from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.skills.vec_env import SkillVecEnv
@@ -82,6 +85,28 @@ def test_the_bar_is_closed_where_learning_fails(capsys: pytest.CaptureFixture[st
         model.learn(30, Fail(), progress_bar=True)
     assert model._bar is None
     model.learn(5)
+
+
+@pytest.mark.parametrize("verbose", [0, 1])
+@pytest.mark.parametrize("progress_bar", [None, False, True])
+@pytest.mark.parametrize("kind", [SkillPriorPEARL, SkillPriorMAML])
+def test_an_adaptation_is_shown_where_the_model_is_talkative(
+    kind: Any, progress_bar: bool | None, verbose: int, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(bars, "SECONDS_BETWEEN_LINES", 0.0)
+    small: Any = make_meta if kind is SkillPriorPEARL else partial(kind, "MlpPolicy", net_arch=(8,), device="cpu")
+    model = small(env=SkillVecEnv(line_envs(2), tiny_skills()))
+    model.verbose, told = verbose, []
+    how: dict[str, Any] = {"n_episodes": 2} | ({"n_exploration_episodes": 1} if kind is SkillPriorPEARL else {})
+    how |= {"progress_bar": progress_bar, "on_episode": lambda *at: told.append(at[:2])}
+    model.adapt_tasks(model.get_env(), LineEnv.test_tasks, **how)
+    assert sorted(told) == [(0, 1), (0, 2), (1, 1), (1, 2)]
+    lines = capsys.readouterr().err.splitlines()
+    if bool(verbose) if progress_bar is None else progress_bar:
+        assert "4/4" in lines[-1]
+        assert "success=" in lines[-1]
+    else:
+        assert lines == []
 
 
 # ---------------------------------------------------------------- where learning stops
