@@ -112,7 +112,7 @@ class SkillPriorSAC(SkillAlgorithm):
         callback.on_rollout_start()
         done = self._round_skills = 0
         while done < wanted and (unit == "episode" or self.num_timesteps < total_timesteps):
-            z, _ = self.predict(self._last_obs, deterministic=False)  # type: ignore[arg-type]
+            z, _ = self.predict(self._last_obs, deterministic=False)
             with answering(env):
                 new_obs, rewards, dones, infos = env.step(z)
             self.num_timesteps += env.num_envs
