@@ -58,7 +58,10 @@ def test_a_second_one_does_not_disturb_what_is_being_saved() -> None:
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), MemoryError(), DivergenceError("NaN")])
 def test_errors_that_end_the_work_say_how_it_goes_on(error: Exception, tmp_path: Path) -> None:
     """By the last checkpoint, or from the start where there is none."""
-    for expected in ("There is no checkpoint to go on from: the same command starts again", "the same command goes on from"):
+    for expected in (
+        "There is no checkpoint to go on from: the same command starts again",
+        "the same command goes on from",
+    ):
         with pytest.raises(type(error)) as caught, going_on(tmp_path, "state_*"):
             raise type(error)(*error.args)
         (note,) = caught.value.__notes__
