@@ -94,8 +94,8 @@ def test_an_adaptation_is_shown_where_the_model_is_talkative(
     kind: Any, progress_bar: bool | None, verbose: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[Any] = []
-    monkeypatch.setattr(EpisodeBar, "__init__", lambda self, total, n_agents: told.append((total, n_agents)))
-    monkeypatch.setattr(EpisodeBar, "update", lambda self, success: told.append("episode"))
+    monkeypatch.setattr(EpisodeBar, "__init__", lambda self, total, names: told.append((total, names)))
+    monkeypatch.setattr(EpisodeBar, "update", lambda self, agent, episode, success: told.append("episode"))
     monkeypatch.setattr(EpisodeBar, "close", lambda self: told.append("end"))
     small: Any = make_meta if kind is SkillPriorPEARL else partial(kind, "MlpPolicy", net_arch=(8,), device="cpu")
     model, seen = small(env=SkillVecEnv(line_envs(2), tiny_skills())), []
@@ -106,7 +106,7 @@ def test_an_adaptation_is_shown_where_the_model_is_talkative(
     model.adapt_tasks(model.get_env(), LineEnv.test_tasks, **how)
     assert sorted(seen) == [(0, 1), (0, 2), (1, 1), (1, 2)]
     shown = bool(verbose) if progress_bar is None else progress_bar
-    assert told == ([(4, 2), *["episode"] * 4, "end"] if shown else [])
+    assert told == ([(4, ["2", "-2"]), *["episode"] * 4, "end"] if shown else [])
 
 
 # ---------------------------------------------------------------- where learning stops
