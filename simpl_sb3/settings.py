@@ -111,9 +111,9 @@ class Settings:
         for declared in fields(self):
             value = _of_kind(plain_value(getattr(self, declared.name)), hints[declared.name])
             if value is MISSING:
-                raise SettingsError(
-                    f"{declared.name} is {getattr(self, declared.name)!r}: expected {_kind_text(hints[declared.name])}."
-                )
+                names: Sequence[str] | None = declared.metadata.get("one_of")
+                expected = f"one of {', '.join(names)}" if names else _kind_text(hints[declared.name])
+                raise SettingsError(f"{declared.name} is {getattr(self, declared.name)!r}: expected {expected}.")
             _check_range(declared, value)
             object.__setattr__(self, declared.name, value)
         self.check()

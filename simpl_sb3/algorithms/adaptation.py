@@ -7,7 +7,7 @@ was never rewarded while it explored goes on exploring, and begins to fine-tune,
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,10 +20,10 @@ from simpl_sb3.algorithms.exploration import Elimination, Explorer
 from simpl_sb3.algorithms.policies import Gaussian, SkillPriorPEARLPolicy, SkillPriorPolicy
 from simpl_sb3.algorithms.settings import INFERRING, INITIAL_MULTIPLIER, AdaptationSettings, SkillPriorSACSettings
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
+from simpl_sb3.algorithms.tasks import check_given_tasks
 from simpl_sb3.algorithms.training_state import holds_episodes
 from simpl_sb3.algorithms.updates import AgentLearner
 from simpl_sb3.bars import EpisodeBar
-from simpl_sb3.errors import SettingsError
 from simpl_sb3.experience.buffer import TaskReplayBuffer
 from simpl_sb3.experience.collector import EpisodeCollector, FinishedEpisode, Job, SkillStep
 from simpl_sb3.settings import checked_seed
@@ -61,17 +61,35 @@ def adapt_tasks(
     :param checkpoints: where to go on from, and what is written on the way; None for nothing
     :return: the adapted agents, in the tasks' order
     """
+    check_given_tasks(tasks, env.num_envs)
+    with shown_episodes(on_episode, progress_bar, tasks, settings.n_episodes) as tell:
+        return Adaptation(env, tasks, skills, model, settings, seed, tell, checkpoints).run()
+
+
+@contextmanager
+def shown_episodes(
+    on_episode: OnEpisode | None, progress_bar: bool, tasks: Sequence[Any], n_episodes: int
+) -> Iterator[OnEpisode | None]:
+    """
+    What is to be called after every episode, so that a bar shows them, too.
+
+    :param on_episode: what the user wants to be called
+    :param progress_bar: whether there is a bar
+    :param tasks: of the agents
+    :param n_episodes: of each agent
+    """
     if not progress_bar:
-        return Adaptation(env, tasks, skills, model, settings, seed, on_episode, checkpoints).run()
+        yield on_episode
+        return
     names = [str(getattr(task, "name", task)) for task in tasks]
-    with closing(EpisodeBar(len(tasks) * settings.n_episodes, names)) as bar:
+    with closing(EpisodeBar(len(tasks) * n_episodes, names)) as bar:
 
         def show(agent: int, episode: int, finished: FinishedEpisode) -> None:
             bar.update(agent, episode, finished.success)
             if on_episode is not None:
                 on_episode(agent, episode, finished)
 
-        return Adaptation(env, tasks, skills, model, settings, seed, show, checkpoints).run()
+        yield show
 
 
 class Cohort:
@@ -117,9 +135,7 @@ class Adaptation:
         on_episode: OnEpisode | None = None,
         checkpoints: AdaptationCheckpoints | None = None,
     ) -> None:
-        if isinstance(tasks, str) or len(tasks) != env.num_envs:
-            given = f"The text {tasks!r}" if isinstance(tasks, str) else f"{len(tasks)} tasks"
-            raise SettingsError(f"{given} for {env.num_envs} environments: expected a sequence of as many tasks.")
+        check_given_tasks(tasks, env.num_envs)
         self.env, self.tasks, self.skills, self.settings = env, tuple(tasks), skills, settings
         self.checkpoints = checkpoints
         self.meta = None if model is None else model.policy

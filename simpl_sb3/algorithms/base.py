@@ -79,15 +79,10 @@ class SkillAlgorithm(SharedAlgorithm):
         **settings: Any,
     ) -> None:
         of_policy = self.policy_settings_class.names()
-        policy_kwargs = {} if policy_kwargs is None else policy_kwargs
-        if not isinstance(policy_kwargs, Mapping):
-            raise SettingsError(f"policy_kwargs is {policy_kwargs!r}: expected a dict, such as {{'net_arch': (64,)}}.")
-        if unknown := [name for name in policy_kwargs if name not in of_policy]:
-            raise unknown_names("policy_kwargs", unknown, of_policy)
-        if twice := sorted(set(policy_kwargs) & set(settings)):
-            raise SettingsError(f"{', '.join(twice)} given twice: expected in policy_kwargs or beside it, not both.")
+        settings = checks.flattened(settings, policy_kwargs, of_policy)
         if unknown := [name for name in settings if name not in self.settings_class.names()]:
             raise unknown_names(type(self).__name__, unknown, self.settings_class.names())
+        stats_window_size = checked_number("stats_window_size", stats_window_size, 1)
         self._bar: SkillProgressBar | None = None
         self._updates_left = 0  # of the round that runs
         self._losses: dict[str, list[float]] = defaultdict(list)  # of its updates so far
@@ -95,7 +90,7 @@ class SkillAlgorithm(SharedAlgorithm):
         self._state: TrainingState | None = None  # from a file, to be taken up by the next ``learn``
         self.checkpoint: dict[str, Any] | None = None  # which one the model comes from
         self.border_calls: list[Callable[[], None]] = []
-        self.config = self.settings_class.of({**settings, **policy_kwargs})
+        self.config = self.settings_class.of(settings)
         seed = checked_seed(seed)
         if env is None and _init_setup_model:
             raise EnvironmentSpecError("env is None: expected an environment whose actions are skills.")
@@ -105,7 +100,7 @@ class SkillAlgorithm(SharedAlgorithm):
             None if env is None else checks.checked_env(env),
             rate if isinstance(rate, float) else LinearSchedule(*rate[1:], *[1.0] * (4 - len(rate))),
             policy_kwargs={name: getattr(self.config, name) for name in of_policy},
-            stats_window_size=checked_number("stats_window_size", stats_window_size, 1),
+            stats_window_size=stats_window_size,
             tensorboard_log=checks.checked_folder("tensorboard_log", tensorboard_log),
             verbose=checked_number("verbose", verbose, 0),
             seed=seed,
@@ -331,13 +326,17 @@ class SkillAlgorithm(SharedAlgorithm):
         :param print_system_info: print this machine's and the file's versions
         :param force_reset: SB3's; environments are always reset before learning goes on
         :param policy: the policy class, where it is not the algorithm's own and has not been imported
-        :param settings: settings that replace the saved ones, ``tensorboard_log`` and ``verbose``
+        :param settings: settings that replace the saved ones, ``tensorboard_log`` and ``verbose``; ``policy_kwargs``
+            must be those of the file, since its tensors have their sizes
         :raises ModelFileError: for a file that is missing, corrupt, or of another kind
         :raises SettingsError: for a setting that there is not
         :raises EnvironmentSpecError: for an environment without skills
         :raises SkillMismatchError: for other spaces or other skills than those that the model was trained on
         """
         known = [*cls.settings_class.names(), "seed", "stats_window_size", "tensorboard_log", "verbose"]
+        settings = checks.flattened(settings, settings.pop("policy_kwargs", None), cls.policy_settings_class.names())
+        if not isinstance(custom_objects, Mapping | None):
+            raise SettingsError(f"custom_objects is {custom_objects!r}: expected a dict of settings by name.")
         if unknown := [name for name in settings if name not in known]:
             raise unknown_names(cls.__name__, unknown, known)
         replaced = {name: value for name, value in (custom_objects or {}).items() if name in known}

@@ -1,5 +1,6 @@
 """Callbacks of meta-training: evaluation on held-out tasks by adapting to them."""
 
+import inspect
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,16 +9,18 @@ from typing import Any
 
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, EvalCallback, EventCallback
+from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.algorithms.progress import bar_of
 from simpl_sb3.algorithms.settings import AdaptationSettings
+from simpl_sb3.algorithms.tasks import check_given_tasks
 from simpl_sb3.algorithms.training_state import global_generators, take_generators
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.experience.collector import FinishedEpisode
 from simpl_sb3.settings import checked_number, checked_seed
 
-__all__ = ["AdaptationEvalCallback", "evaluations", "warn_of_exploring_evaluation"]
+__all__ = ["AdaptationEvalCallback", "evaluated_env", "evaluations", "warn_of_exploring_evaluation"]
 
 
 class AdaptationEvalCallback(BaseCallback):
@@ -48,8 +51,7 @@ class AdaptationEvalCallback(BaseCallback):
         **settings: Any,
     ) -> None:
         super().__init__(verbose)
-        if len(tasks) != env.num_envs:
-            raise SettingsError(f"{len(tasks)} tasks for {env.num_envs} environments: expected as many.")
+        check_given_tasks(tasks, env.num_envs)
         self.env, self.tasks, self.seed = env, tuple(tasks), checked_seed(seed)
         self.eval_freq = checked_number("eval_freq", eval_freq, 1)
         self.n_last_episodes = checked_number("n_last_episodes", n_last_episodes, 1)
@@ -92,7 +94,7 @@ class AdaptationEvalCallback(BaseCallback):
 
         with untouched_random_numbers():
             self.model.adapt_tasks(  # type: ignore[attr-defined]
-                self.env, self.tasks, seed=self.seed, on_episode=keep, **self.settings
+                self.env, self.tasks, seed=self.seed, on_episode=keep, **{"progress_bar": False} | self.settings
             )
         self.last_mean_success = float(np.mean([finished.success for finished in last]))
         self.last_mean_return = float(np.mean([finished.episode.total_reward for finished in last]))
@@ -137,6 +139,14 @@ def evaluations(callback: Any) -> Iterator[EvalCallback]:
             waiting.extend(found.callbacks)
         elif isinstance(found, EventCallback) and found.callback is not None:
             waiting.append(found.callback)
+
+
+def evaluated_env() -> VecEnv | None:
+    """The environment of the ``evaluate_policy`` that asks for skills; SB3 tells a model nothing of it."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code is not evaluate_policy.__code__:
+        frame = frame.f_back
+    return None if frame is None else frame.f_locals.get("env")
 
 
 def warn_of_exploring_evaluation(callback: Any) -> None:

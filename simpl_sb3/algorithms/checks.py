@@ -14,7 +14,7 @@ from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.errors import EnvironmentSpecError, SettingsError, SkillMismatchError
-from simpl_sb3.settings import plain_value
+from simpl_sb3.settings import plain_value, unknown_names
 from simpl_sb3.skills.base import Skills
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "checked_env",
     "checked_folder",
     "checked_total",
+    "flattened",
     "known_policy",
     "same_skills",
     "with_successes",
@@ -47,6 +48,23 @@ def checked_total(total_timesteps: Any) -> int:
     if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
         raise SettingsError(f"total_timesteps is {total_timesteps!r}: expected a number of skills.")
     return int(number)
+
+
+def flattened(settings: Mapping[str, Any], policy_kwargs: Any, of_policy: Sequence[str]) -> dict[str, Any]:
+    """
+    Settings with those of the networks, which SB3 users put into ``policy_kwargs``, beside the others.
+
+    :param of_policy: names that ``policy_kwargs`` may hold
+    :raises SettingsError: for other names, or one that is given in both
+    """
+    policy_kwargs = {} if policy_kwargs is None else policy_kwargs
+    if not isinstance(policy_kwargs, Mapping):
+        raise SettingsError(f"policy_kwargs is {policy_kwargs!r}: expected a dict, such as {{'net_arch': (64,)}}.")
+    if unknown := [name for name in policy_kwargs if name not in of_policy]:
+        raise unknown_names("policy_kwargs", unknown, of_policy)
+    if twice := sorted(set(policy_kwargs) & set(settings)):
+        raise SettingsError(f"{', '.join(twice)} given twice: expected in policy_kwargs or beside it, not both.")
+    return {**settings, **policy_kwargs}
 
 
 def check_no_hidden_task(env: VecEnv) -> None:

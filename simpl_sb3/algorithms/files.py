@@ -96,7 +96,12 @@ def save(model: "SkillAlgorithm", path: Any, state: TrainingState | None = None)
 
 def policy_weights(model: "SkillAlgorithm") -> dict[str, th.Tensor]:
     """The policy's tensors by name, also of one that ``torch.compile`` wraps."""
-    return {name.replace("_orig_mod.", ""): tensor for name, tensor in model.policy.state_dict().items()}
+    return {_plain(name): tensor for name, tensor in model.policy.state_dict().items()}
+
+
+def _plain(name: str) -> str:
+    """A tensor's name without what ``torch.compile`` puts into it."""
+    return name.replace("_orig_mod.", "")
 
 
 def check_finite(state: Mapping[str, Any]) -> None:
@@ -256,7 +261,7 @@ def take_parameters(model: "SkillAlgorithm", state: Mapping[str, Any], source: s
         except Exception as error:  # noqa: BLE001 - as in load
             raise ModelFileError(f"{source}: its optimisers do not fit its settings: {error!r}") from None
     if policy is not None:
-        model.policy.load_state_dict(policy)
+        model.policy.load_state_dict({name: policy[_plain(name)] for name in model.policy.state_dict()})
 
 
 def _checked_tensors(policy: th.nn.Module, tensors: Any, source: Any) -> dict[str, th.Tensor]:
@@ -265,10 +270,10 @@ def _checked_tensors(policy: th.nn.Module, tensors: Any, source: Any) -> dict[st
 
     :raises ModelFileError: where they are not those of the policy, in name, shape or kind
     """
-    expected = policy.state_dict()
+    expected = {_plain(name): tensor for name, tensor in policy.state_dict().items()}
     later = {name: th.zeros(expected[name].shape) for name in getattr(policy, "later_tensors", ())}
     try:
-        whole = later | dict(tensors)
+        whole = later | {_plain(name): tensor for name, tensor in dict(tensors).items()}
         check_tensors(whole, expected)
     except ModelFileError as error:
         raise ModelFileError(f"{source}: its tensors do not fit its settings: {error}.") from None
@@ -306,7 +311,7 @@ def _read(path: Any, cls: type["SkillAlgorithm"]) -> tuple[dict[str, Any], dict[
 def _skills_hint(path: Any) -> str:
     """What to do with skills that were given in place of a model."""
     named = isinstance(path, str | os.PathLike) and Path(path).suffix == ".safetensors"
-    return " This is a file of skills: SkillModel.load, or --method spirl, starts from it." if named else ""
+    return ". This is a file of skills: SkillModel.load, or --method spirl, starts from it." if named else ""
 
 
 def member(archive: zipfile.ZipFile, name: str, at_most: int | None = None) -> bytes:

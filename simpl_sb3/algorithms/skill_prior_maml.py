@@ -22,13 +22,13 @@ from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3 import functional
-from simpl_sb3.algorithms.adaptation import OnEpisode
+from simpl_sb3.algorithms.adaptation import OnEpisode, shown_episodes
 from simpl_sb3.algorithms.maml_policy import MamlPolicy, Weights
 from simpl_sb3.algorithms.policy_gradient import Rollouts, log_likelihood, trust_region_step
 from simpl_sb3.algorithms.settings import MamlAdaptationSettings, MamlSettings, PolicySettings
 from simpl_sb3.algorithms.task_training import TaskTraining, live
+from simpl_sb3.algorithms.tasks import check_given_tasks, task_of
 from simpl_sb3.algorithms.updates import NoLearner
-from simpl_sb3.errors import SettingsError
 from simpl_sb3.experience.buffer import TaskReplayBuffer
 from simpl_sb3.experience.collector import FinishedEpisode, Job
 from simpl_sb3.experience.episode import SkillEpisode
@@ -197,7 +197,7 @@ class SkillPriorMAML(TaskTraining):
         :return: the adapted model; its ``adapt`` goes on from there
         """
         vec_env = self._wrap_env(env, self.verbose)
-        tasks = [vec_env.get_attr("task")[0] if task is None else task]
+        tasks = [task_of(vec_env) if task is None else task]
         [agent] = self.adapt_tasks(vec_env, tasks, **how)
         return agent
 
@@ -208,6 +208,7 @@ class SkillPriorMAML(TaskTraining):
         *,
         seed: int | None = None,
         on_episode: OnEpisode | None = None,
+        progress_bar: bool | None = None,
         **settings: Any,
     ) -> list[Self]:
         """
@@ -217,14 +218,14 @@ class SkillPriorMAML(TaskTraining):
         :param tasks: one per agent; repeat a task for more seeds
         :param seed: of the policy's noise
         :param on_episode: called after every episode with agent, episode (from 1), and a ``FinishedEpisode``
+        :param progress_bar: show episodes and success; None does where the model's ``verbose`` is at least 1
         :param settings: those of ``MamlAdaptationSettings``
         :return: models whose policies are the adapted ones, in the tasks' order
         :raises SettingsError: where tasks and environments differ in number, or for a setting that there is not
         :raises SkillMismatchError: for an environment with other skills
         """
         self._check_env(env)
-        if len(tasks) != env.num_envs:
-            raise SettingsError(f"{len(tasks)} tasks for {env.num_envs} environments: expected as many.")
+        check_given_tasks(tasks, env.num_envs)
         chosen = self.adaptation_settings(**settings)
         seed = checked_seed(seed)
         if seed is not None:
@@ -233,13 +234,13 @@ class SkillPriorMAML(TaskTraining):
         env.reset()
         actors = self._make_policy(len(tasks)).to(self.device)
         actors.take(self.policy.weights(len(tasks)))
-        lived = 0
-        while lived < chosen.n_episodes:
-            number = min(chosen.episodes_per_step, chosen.n_episodes - lived)
-            episodes = self._episodes(env, actors, tasks, (lived, number), on_episode)
-            weights = actors.inner_step(actors.weights(), self._rollouts(episodes, chosen), chosen.learning_rate, True)
-            actors.take(weights)
-            lived += number
+        lived, bar = 0, self.verbose >= 1 if progress_bar is None else progress_bar
+        with shown_episodes(on_episode, bar, tasks, chosen.n_episodes) as tell:
+            while lived < chosen.n_episodes:
+                number = min(chosen.episodes_per_step, chosen.n_episodes - lived)
+                rollouts = self._rollouts(self._episodes(env, actors, tasks, (lived, number), tell), chosen)
+                actors.take(actors.inner_step(actors.weights(), rollouts, chosen.learning_rate, True))
+                lived += number
         return [self._agent(actors.weights(), at) for at in range(len(tasks))]
 
     @staticmethod

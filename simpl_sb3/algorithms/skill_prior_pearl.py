@@ -32,6 +32,7 @@ from simpl_sb3.algorithms.session import StepsAdaptations
 from simpl_sb3.algorithms.settings import AdaptationSettings, MetaPolicySettings, MetaTrainingSettings
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.algorithms.task_training import TaskTraining
+from simpl_sb3.algorithms.tasks import task_of
 from simpl_sb3.algorithms.updates import MetaLearner
 from simpl_sb3.experience.buffer import TaskBatch, TaskReplayBuffer
 from simpl_sb3.experience.collector import EpisodeCollector, FinishedEpisode, Job
@@ -250,7 +251,7 @@ class SkillPriorPEARL(StepsAdaptations, TaskTraining):
         *,
         seed: int | None = None,
         on_episode: OnEpisode | None = None,
-        progress_bar: bool = False,
+        progress_bar: bool | None = None,
         checkpoints: AdaptationCheckpoints | None = None,
         **settings: Any,
     ) -> SkillPriorSAC:
@@ -261,13 +262,13 @@ class SkillPriorPEARL(StepsAdaptations, TaskTraining):
         :param task: the task; None takes the one that the environment has
         :param seed: of exploration, samples and noise
         :param on_episode: called after every episode with agent (0), episode (from 1), and a ``FinishedEpisode``
-        :param progress_bar: show episodes and success
+        :param progress_bar: show episodes and success; None does where the model's ``verbose`` is at least 1
         :param checkpoints: where to go on from, and what is written on the way; None for nothing
         :param settings: those of ``AdaptationSettings``, such as ``n_episodes=40``
         :return: the adapted agent; its ``learn`` goes on in ``env`` from where adaptation stopped
         """
         vec_env = self._wrap_env(env, self.verbose)
-        tasks = [vec_env.get_attr("task")[0] if task is None else task]
+        tasks = [task_of(vec_env) if task is None else task]
         how = {"on_episode": on_episode, "progress_bar": progress_bar, "checkpoints": checkpoints}
         [agent] = self.adapt_tasks(vec_env, tasks, seed=seed, **how, **settings)  # type: ignore[arg-type]
         agent.env = vec_env
@@ -280,7 +281,7 @@ class SkillPriorPEARL(StepsAdaptations, TaskTraining):
         *,
         seed: int | None = None,
         on_episode: OnEpisode | None = None,
-        progress_bar: bool = False,
+        progress_bar: bool | None = None,
         checkpoints: AdaptationCheckpoints | None = None,
         **settings: Any,
     ) -> list[SkillPriorSAC]:
@@ -291,7 +292,7 @@ class SkillPriorPEARL(StepsAdaptations, TaskTraining):
         :param tasks: one per agent; repeat a task for more seeds
         :param seed: of exploration, samples and noise
         :param on_episode: called after every episode with agent, episode (from 1), and a ``FinishedEpisode``
-        :param progress_bar: show episodes and success
+        :param progress_bar: show episodes and success; None does where the model's ``verbose`` is at least 1
         :param checkpoints: as :meth:`adapt` takes it
         :param settings: those of ``AdaptationSettings``
         :return: the adapted agents, in the tasks' order
@@ -301,7 +302,8 @@ class SkillPriorPEARL(StepsAdaptations, TaskTraining):
         """
         self._check_env(env)
         chosen = self.adaptation_settings(**settings)
-        return adapt_tasks(env, tasks, self.skills, self, chosen, seed, on_episode, progress_bar, checkpoints)
+        bar = self.verbose >= 1 if progress_bar is None else progress_bar
+        return adapt_tasks(env, tasks, self.skills, self, chosen, seed, on_episode, bar, checkpoints)
 
     # ------------------------------------------------------------ metrics
 

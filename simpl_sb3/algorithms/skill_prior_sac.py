@@ -15,7 +15,7 @@ from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.algorithms.base import SkillAlgorithm
-from simpl_sb3.algorithms.callbacks import evaluations
+from simpl_sb3.algorithms.callbacks import evaluated_env, evaluations
 from simpl_sb3.algorithms.policies import SkillPriorPolicy
 from simpl_sb3.algorithms.settings import INITIAL_MULTIPLIER, PolicySettings, SkillPriorSACSettings
 from simpl_sb3.algorithms.updates import AgentLearner
@@ -32,7 +32,8 @@ class SkillPriorSAC(SkillAlgorithm):
     ``SkillAlgorithm``.
 
     An adapted agent knows its task, but sees observations only: ``load(path, env)`` and ``set_env(env)`` set the task
-    in that environment. ``agent.set_env(env)`` and ``evaluate_policy(agent, agent.get_env())`` measure it there.
+    in that environment. ``agent.set_env(env)`` and ``evaluate_policy(agent, agent.get_env())`` measure it there;
+    ``evaluate_policy`` on an environment with another task warns.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"MlpPolicy": SkillPriorPolicy}
@@ -111,7 +112,7 @@ class SkillPriorSAC(SkillAlgorithm):
         callback.on_rollout_start()
         done = self._round_skills = 0
         while done < wanted and (unit == "episode" or self.num_timesteps < total_timesteps):
-            z, _ = self.predict(self._last_obs, deterministic=False)  # type: ignore[arg-type]
+            z, _ = self.predict(self._last_obs, deterministic=False)
             with answering(env):
                 new_obs, rewards, dones, infos = env.step(z)
             self.num_timesteps += env.num_envs
@@ -171,6 +172,31 @@ class SkillPriorSAC(SkillAlgorithm):
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
 
     # ------------------------------------------------------------ the task of an adapted agent
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, Any]:
+        """As in SB3; where its ``evaluate_policy`` asks, warns if the environment has another task than the agent."""
+        if self.task_name is not None and episode_start is not None and np.all(episode_start):
+            self._warn_of_other_task(evaluated_env())
+        return super().predict(observation, state, episode_start, deterministic)
+
+    def _warn_of_other_task(self, env: VecEnv | None) -> None:
+        try:
+            tasks = [] if env is None else env.get_attr("task")
+        except (AttributeError, TypeError):
+            return  # an environment without tasks
+        names = {str(getattr(task, "name", task)) for task in tasks}
+        if others := sorted(names - {self.task_name}):
+            warnings.warn(
+                f"This agent adapted to the task {self.task_name}, and is evaluated on {', '.join(others)}: "
+                "agent.set_env(env), or env.env_method('set_task', task), gives the environment its task.",
+                stacklevel=4,
+            )
 
     def _extra_state(self) -> dict[str, Any]:
         return {"task": self.task_name}

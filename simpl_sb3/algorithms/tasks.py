@@ -5,9 +5,9 @@ from typing import Any
 
 from stable_baselines3.common.vec_env import VecEnv
 
-from simpl_sb3.errors import EnvironmentSpecError
+from simpl_sb3.errors import EnvironmentSpecError, SettingsError
 
-__all__ = ["check_tasks", "default_timesteps", "find_tasks"]
+__all__ = ["check_given_tasks", "check_tasks", "default_timesteps", "find_tasks", "task_of"]
 
 DEFAULT_EPISODES = 16
 
@@ -68,6 +68,32 @@ def default_timesteps(env: VecEnv, horizon: int) -> int:
         "tells no time limit: expected learn(total_timesteps), or an environment that is registered with "
         "max_episode_steps or wrapped in gymnasium.wrappers.TimeLimit."
     )
+
+
+def check_given_tasks(tasks: Any, n_envs: int) -> None:
+    """
+    :param tasks: to adapt to
+    :param n_envs: as many are expected
+    :raises SettingsError: for another number, no sequence, or texts
+    """
+    sized = not isinstance(tasks, str) and hasattr(tasks, "__len__")
+    if not sized or len(tasks) != n_envs:
+        given = f"{len(tasks)} tasks" if sized else "The text " * isinstance(tasks, str) + repr(tasks)
+        raise SettingsError(f"{given} for {n_envs} environments: expected a sequence of as many tasks.")
+    if texts := [task for task in tasks if isinstance(task, str)]:
+        raise SettingsError(f"The task {texts[0]!r} is a text: expected a task, such as env.unwrapped.test_tasks[0].")
+
+
+def task_of(env: VecEnv) -> Any:
+    """
+    The task that the first environment has.
+
+    :raises SettingsError: for an environment that tells none
+    """
+    try:
+        return env.get_attr("task")[0]
+    except AttributeError:
+        raise SettingsError("task is None, and the environment tells no task of its own: expected a task.") from None
 
 
 def _takes_tasks(env: VecEnv) -> bool:

@@ -73,6 +73,8 @@ def load_minari(
         raise DatasetError(f"horizon is {horizon!r}, expected a whole number of env steps of at least 1")
     if isinstance(dataset, str):
         dataset = open_minari(dataset, root)
+    if not isinstance(dataset, MinariDataset):
+        raise DatasetError(f"dataset is {dataset!r}, expected a Minari id, such as own/point-v0, or an open dataset")
     recorded = dataset.storage.metadata.get(OBSERVATION_KEY)
     if recorded is not None and observation_key == recorded:
         observation_key = None  # the dataset holds that part alone

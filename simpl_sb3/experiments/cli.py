@@ -74,8 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout = None
         raise SystemExit(0) from None
     except (SimplError, OSError, MemoryError) as error:
-        notes = " ".join(getattr(error, "__notes__", []))
-        _fail(f"{str(error) or 'there is too little memory'} {notes}")
+        text, notes = str(error) or "there is too little memory", " ".join(getattr(error, "__notes__", []))
+        _fail(f"{text.rstrip('.')}. {notes}" if notes else text)
     except KeyboardInterrupt as stop:
         sys.stderr.write(f"{PROGRAM}: interrupted; {kept_text(stop)}\n")
         raise SystemExit(exit_code(stop)) from None

@@ -44,7 +44,6 @@ CHECKPOINT_SECONDS = 60.0
 """Between two checkpoints: what a kill may cost, besides what runs until the next border."""
 PICTURES_SHARE = 0.02
 """Of a stage's time, what its pictures may take."""
-GOING_ON = "The checkpoints in {} are whole: the same command goes on from the last; --overwrite starts again."
 
 
 # ------------------------------------------------------------ what stages share
@@ -164,7 +163,7 @@ def extract(stage: Stage, options: RunOptions) -> Path:
         sys.stderr.write(f"Going on after {extractor.n_updates} of {total} updates.\n")
     log = KeptLog(folder / "progress.csv", "time/n_updates", extractor.n_updates)
     try:
-        with going_on(GOING_ON.format(folder)):
+        with going_on(folder, "checkpoint_????????.pt"):
             skills = extractor.learn(total, callback=checkpoint_now_and_then(folder), progress_bar=options.progress_bar)
             skills.save(folder / ARTEFACTS["skills"])
     except KeyboardInterrupt as stop:
@@ -299,7 +298,7 @@ def meta_train(stage: Stage, options: RunOptions) -> Path:
     artefact = folder / ARTEFACTS["meta-model"]
     try:
         how = {"progress_bar": options.progress_bar, **({} if spent is None else {"reset_num_timesteps": False})}
-        with going_on(GOING_ON.format(checkpoints) if isinstance(model, SkillAlgorithm) else "It starts again."):
+        with going_on(checkpoints, "state_????????.zip"):
             model.learn(max(0, total - lived), callbacks, **how)
             model.save(artefact)
     except KeyboardInterrupt as stop:

@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -11,6 +12,8 @@ from simpl_sb3.errors import DivergenceError, EnvironmentSpecError
 
 __all__ = ["Stopped", "exit_code", "going_on", "kept_text", "stop_signals"]
 
+GOING_ON = "The checkpoints in {} are whole: the same command goes on from the last; --overwrite starts again."
+NOT_YET = "There is no checkpoint to go on from: the same command starts again, with other settings by --overwrite."
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
@@ -52,17 +55,18 @@ def stop_signals() -> Iterator[None]:
 
 
 @contextmanager
-def going_on(how: str) -> Iterator[None]:
+def going_on(folder: Path, pattern: str) -> Iterator[None]:
     """
     Adds to errors that end the work, and leave its checkpoints as they are, how it goes on: a full disk, too little
     memory, learning that diverged, an environment that failed.
 
-    :param how: in a sentence
+    :param folder: where checkpoints are written
+    :param pattern: of their names
     """
     try:
         yield
     except (OSError, MemoryError, DivergenceError, EnvironmentSpecError) as error:
-        error.add_note(how)
+        error.add_note(GOING_ON.format(folder) if any(folder.glob(pattern)) else NOT_YET)
         raise
 
 

@@ -1,15 +1,24 @@
 """What environments return, checked where it enters, before anything learns from it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
 from simpl_sb3.demonstrations.windows import LARGEST_NUMBER
 from simpl_sb3.errors import EnvironmentSpecError
 
-__all__ = ["check_numbers", "checked_reset", "checked_rewards", "checked_step", "success_of", "successes_of"]
+__all__ = [
+    "check_numbers",
+    "checked_reset",
+    "checked_rewards",
+    "checked_step",
+    "setter_of",
+    "success_of",
+    "successes_of",
+]
 
 SUCCESS = ("is_success", "success")
 """Keys of an info that tell a success: SB3's, and Gymnasium-Robotics' older one."""
@@ -61,6 +70,21 @@ def checked_step(result: Any, space: spaces.Space[Any], place: str) -> tuple[Any
     _check_shapes(observation, space, place)
     success_of(info, place)
     return observation, reward, bool(terminated), bool(truncated), info
+
+
+def setter_of(env: gym.Env[Any, Any]) -> Callable[[Any], None]:
+    """
+    The environment's ``set_task``, through wrappers.
+
+    :raises EnvironmentSpecError: for an environment without one
+    """
+    try:
+        setter: Callable[[Any], None] = env.get_wrapper_attr("set_task")
+    except AttributeError:
+        raise EnvironmentSpecError(
+            f"{type(env.unwrapped).__name__} is given a task, and has no set_task(task): expected one with tasks."
+        ) from None
+    return setter
 
 
 def checked_rewards(task: Any, observations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

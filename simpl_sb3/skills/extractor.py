@@ -265,7 +265,9 @@ class SkillExtractor:
     def _log(self, logger: Logger, train_means: th.Tensor, bar: Any) -> None:
         means = dict(zip(SkillLosses._fields, train_means.tolist(), strict=True))
         if not all(math.isfinite(value) for value in means.values()):
-            raise DivergenceError(f"skill extraction diverged by update {self.n_updates}: {means}; lower learning_rate")
+            raise DivergenceError(
+                f"skill extraction diverged by update {self.n_updates}: {means}; expected a lower learning rate"
+            )
         self.metrics = {f"train/{name}": value for name, value in means.items()}
         self.metrics["train/learning_rate"] = self.optimizer.param_groups[0]["lr"]
         if self.validation_data is not None:

@@ -42,8 +42,9 @@ def check_fit(
     box, key = _read_space(observation_space, skills.observation_key if observation_key is None else observation_key)
     expected = skills.observation_space.shape, skills.action_space.shape
     if (box.shape, action_space.shape) != expected:
+        of = "" if skills.env_id is None else f" of {skills.env_id}"
         raise SkillMismatchError(
-            f"The skills were extracted from observations {expected[0]} and actions {expected[1]}; "
+            f"The skills were extracted from observations {expected[0]} and actions {expected[1]}{of}; "
             f"the environment has observations {box.shape} and actions {action_space.shape}."
         )
     if not _same_bounds(action_space, skills.action_space):

@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from simpl_sb3.errors import EnvironmentSpecError
-from simpl_sb3.skills.checks import checked_reset, checked_step
+from simpl_sb3.skills.checks import checked_reset, checked_step, setter_of
 
 __all__ = [
     "HeldEnvs",
@@ -200,7 +200,7 @@ class HeldEnvs(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def set_task(self, task: Any, indices: Iterable[int] | None = None) -> None:
         """Give environments another task, at once and until changed."""
         for i in range(self.num_envs) if indices is None else indices:
-            self.envs[i].get_wrapper_attr("set_task")(task)
+            setter_of(self.envs[i])(task)
 
     def call(self, name: str, *args: Any, indices: Iterable[int] | None = None, **kwargs: Any) -> tuple[Any, ...]:
         """

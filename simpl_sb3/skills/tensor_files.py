@@ -174,6 +174,8 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, str]:
 
     :raises ModelFileError: for a file that is missing, damaged, or no safetensors file
     """
+    if not isinstance(path, str | os.PathLike):
+        raise ModelFileError(f"The path of skills is {path!r}: expected skills, or a text or Path.")
     if not Path(path).is_file():
         raise ModelFileError(f"no skill model at {path}")
     try:

@@ -282,6 +282,8 @@ def _held(envs: VectorEnv | VecEnv | Sequence[Callable[[], gym.Env]]) -> HeldVec
     if isinstance(envs, VecEnv):
         raise EnvironmentSpecError(f"{type(envs).__name__} is a Stable-Baselines3 vector environment: {constructors}.")
     if not isinstance(envs, VectorEnv):
+        if not isinstance(envs, Sequence) or not all(map(callable, envs)):
+            raise EnvironmentSpecError(f"envs is {envs!r}: expected a Gymnasium vector environment, or {constructors}.")
         return HeldEnvs(envs)
     mode = envs.metadata.get("autoreset_mode")
     if mode != AutoresetMode.DISABLED:

@@ -6,9 +6,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from simpl_sb3.errors import SettingsError
+from simpl_sb3.errors import EnvironmentSpecError, SettingsError
 from simpl_sb3.skills.base import SKILL_BOUND, Skills
-from simpl_sb3.skills.checks import check_numbers, checked_reset, checked_step, success_of
+from simpl_sb3.skills.checks import check_numbers, checked_reset, checked_step, setter_of, success_of
 from simpl_sb3.skills.fit import check_fit, skill_action_space
 from simpl_sb3.threads import small_products
 
@@ -50,6 +50,8 @@ class SkillActionWrapper(gym.Wrapper[np.ndarray, np.ndarray, Any, np.ndarray], g
         gym.utils.RecordConstructorArgs.__init__(
             self, skills=source, bound=bound, observation_key=observation_key, check_env=check_env
         )
+        if not isinstance(env, gym.Env):
+            raise EnvironmentSpecError(f"env is {env!r}: expected a gymnasium.Env, such as gym.make(env_id).")
         super().__init__(env)
         if skills is None:
             raise SettingsError(
@@ -81,7 +83,7 @@ class SkillActionWrapper(gym.Wrapper[np.ndarray, np.ndarray, Any, np.ndarray], g
 
     def set_task(self, task: Any) -> None:
         """Give the environment a task, which stays until changed; Gymnasium's own wrappers do not pass this on."""
-        self.env.get_wrapper_attr("set_task")(task)
+        setter_of(self.env)(task)
 
     def _read(self, observation: Any) -> np.ndarray:
         self._observation = np.array(observation if self._key is None else observation[self._key])

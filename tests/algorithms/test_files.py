@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch as th
 from algorithms_for_tests import KINDS, Kind, both, make, rewrite, rewrite_data, save_each, wrapped
-from envs_for_tests import CountingEnv, LineEnv, LineTask, tiny_skills
+from envs_for_tests import CountingEnv, LineEnv, LineTask, same_parameters, tiny_skills
 from stable_baselines3 import PPO
 
 from simpl_sb3.algorithms import files
@@ -376,3 +376,22 @@ def test_diverged_numbers_are_not_the_environments_fault() -> None:
             parameter.fill_(float("nan"))
     with pytest.raises(DivergenceError, match=r"The policy's skills are NaN: the learning diverged"):
         model.learn(4)
+
+
+@both
+@pytest.mark.parametrize("part", ["policy", "actor"])
+def test_a_compiled_policy_gives_and_takes_parameters(kind: Kind, part: str, tmp_path: Path) -> None:
+    plain, compiled = make(kind), make(kind, seed=1)
+    if part == "policy":
+        compiled.policy = th.compile(compiled.policy)
+    else:
+        compiled.policy.actor = th.compile(compiled.policy.actor)
+    plain.save(tmp_path / "plain")
+    for given in (tmp_path / "plain", plain.get_parameters()):
+        compiled.set_parameters(given)
+    again = make(kind, seed=2)
+    again.set_parameters(compiled.get_parameters())
+    assert same_parameters(again.policy, plain.policy)
+    again = make(kind, seed=2)
+    again.set_parameters({"policy": compiled.policy.state_dict()}, exact_match=False)
+    assert same_parameters(again.policy, plain.policy)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch as th
-from envs_for_tests import LineEnv, LineTask, line_envs, tiny_skills
+from envs_for_tests import CountingEnv, LineEnv, LineTask, line_envs, tiny_skills
 from pearl_for_tests import make as make_meta
+from stable_baselines3.common.evaluation import evaluate_policy
 
 from simpl_sb3.algorithms.adaptation import Adaptation, Cohort
 from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
@@ -169,3 +170,28 @@ def test_agents_without_a_task_say_nothing() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         agent.set_env(wrapped())
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_an_evaluation_on_another_task_is_warned_of(meta: SkillPriorPEARL, loaded: bool, tmp_path: Path) -> None:
+    """SB3's ``evaluate_policy`` gives the environment to nobody; the agent sees which one it is."""
+    agent = meta.adapt(wrapped(), LineTask(2.0), seed=0, **QUICK)
+    if loaded:
+        agent.save(tmp_path / "agent")
+        agent = SkillPriorSAC.load(tmp_path / "agent", device="cpu")
+    env = SkillVecEnv(line_envs(2), tiny_skills())
+    with pytest.warns(UserWarning, match=r"adapted to the task 2, and is evaluated on 1\.5.*set_task"):
+        evaluate_policy(agent, env, 2)
+    env.env_method("set_task", LineTask(2.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        evaluate_policy(agent, env, 2)
+        agent.predict(np.zeros((1, 2)), episode_start=np.ones(1, bool))
+
+
+def test_an_evaluation_in_an_environment_without_tasks_says_nothing(meta: SkillPriorPEARL) -> None:
+    agent = meta.adapt(wrapped(), LineTask(2.0), seed=0, **QUICK)
+    env = SkillVecEnv([lambda: CountingEnv(truncate_at=9)], tiny_skills())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        evaluate_policy(agent, env, 1)

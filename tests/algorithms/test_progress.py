@@ -1,17 +1,20 @@
 """The progress bar of ``learn`` follows what was lived, and never goes beyond it; ``learn`` stops as near as can be."""
 
+from functools import partial
 from typing import Any
 
 import pytest
 from algorithms_for_tests import Kind, both, make
-from envs_for_tests import CountingEnv, line_envs, tiny_skills
+from envs_for_tests import CountingEnv, LineEnv, line_envs, tiny_skills
 from pearl_for_tests import iterations
 from pearl_for_tests import make as make_meta
 from stable_baselines3.common.callbacks import BaseCallback
 
 from simpl_sb3.algorithms.progress import SkillProgressBar
+from simpl_sb3.algorithms.skill_prior_maml import SkillPriorMAML
 from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
+from simpl_sb3.bars import EpisodeBar
 from simpl_sb3.skills.vec_env import SkillVecEnv
 from simpl_sb3.skills.wrapper import SkillActionWrapper
 
@@ -82,6 +85,28 @@ def test_the_bar_is_closed_where_learning_fails(capsys: pytest.CaptureFixture[st
         model.learn(30, Fail(), progress_bar=True)
     assert model._bar is None
     model.learn(5)
+
+
+@pytest.mark.parametrize("verbose", [0, 1])
+@pytest.mark.parametrize("progress_bar", [None, False, True])
+@pytest.mark.parametrize("kind", [SkillPriorPEARL, SkillPriorMAML])
+def test_an_adaptation_is_shown_where_the_model_is_talkative(
+    kind: Any, progress_bar: bool | None, verbose: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(EpisodeBar, "__init__", lambda self, total, names: told.append((total, names)))
+    monkeypatch.setattr(EpisodeBar, "update", lambda self, agent, episode, success: told.append("episode"))
+    monkeypatch.setattr(EpisodeBar, "close", lambda self: told.append("end"))
+    small: Any = make_meta if kind is SkillPriorPEARL else partial(kind, "MlpPolicy", net_arch=(8,), device="cpu")
+    model, seen = small(env=SkillVecEnv(line_envs(2), tiny_skills())), []
+    model.verbose = verbose
+    small_steps = {"n_exploration_episodes": 1, "initial_updates": 1, "gradient_steps": 1, "batch_size": 8}
+    how: dict[str, Any] = {"n_episodes": 2} | (small_steps if kind is SkillPriorPEARL else {})
+    how |= {"progress_bar": progress_bar, "on_episode": lambda *at: seen.append(at[:2])}
+    model.adapt_tasks(model.get_env(), LineEnv.test_tasks, **how)
+    assert sorted(seen) == [(0, 1), (0, 2), (1, 1), (1, 2)]
+    shown = bool(verbose) if progress_bar is None else progress_bar
+    assert told == ([(4, ["2", "-2"]), *["episode"] * 4, "end"] if shown else [])
 
 
 # ---------------------------------------------------------------- where learning stops

@@ -207,6 +207,16 @@ def test_load_as_zoo_and_hub_call_it(kind: Kind, saved: dict[Kind, Path], capsys
 
 
 @both
+def test_load_takes_the_policy_kwargs_of_the_file(kind: Kind, saved: dict[Kind, Path]) -> None:
+    assert kind.load(saved[kind], policy_kwargs={"net_arch": [8]}, device="cpu").config.net_arch == (8,)
+    with pytest.raises(ModelFileError, match="do not fit its settings"):
+        kind.load(saved[kind], policy_kwargs={"net_arch": [9]})
+    for wrong in ({"policy_kwargs": 5}, {"policy_kwargs": {"net": 1}}, {"custom_objects": 5}):
+        with pytest.raises(SettingsError, match=r"policy_kwargs|custom_objects"):
+            kind.load(saved[kind], **wrong)  # type: ignore[arg-type]
+
+
+@both
 def test_load_refuses_what_is_no_file_or_no_environment(kind: Kind, saved: dict[Kind, Path], tmp_path: Path) -> None:
     for path in (None, 5, tmp_path, tmp_path / "missing"):
         with pytest.raises(ModelFileError):

@@ -170,6 +170,8 @@ NUMPY: dict[str, Any] = {
     "net_arch": np.array([8, 8]),
     "seed": np.int64(3),
     "learning_rate": np.float32(1e-3),
+    "stats_window_size": np.int64(5),
+    "verbose": np.int64(0),
     "kl_clip": INF,
 }
 

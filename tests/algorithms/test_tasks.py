@@ -5,10 +5,12 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from envs_for_tests import CountingEnv, tiny_skills
 from stable_baselines3.common.vec_env import VecEnv
 
-from simpl_sb3.algorithms.tasks import default_timesteps, find_tasks
-from simpl_sb3.errors import EnvironmentSpecError
+from simpl_sb3.algorithms.tasks import check_given_tasks, default_timesteps, find_tasks, task_of
+from simpl_sb3.errors import EnvironmentSpecError, SettingsError
+from simpl_sb3.skills.vec_env import SkillVecEnv
 
 
 @dataclass(frozen=True)
@@ -109,3 +111,15 @@ def test_by_default_every_task_is_lived_in_for_32_full_episodes(known: dict[str,
 def test_without_a_time_limit_the_number_has_to_be_given() -> None:
     with pytest.raises(EnvironmentSpecError, match="tells no time limit"):
         default_timesteps(cast(VecEnv, Limited(spec=None)), horizon=10)
+
+
+@pytest.mark.parametrize("given", [None, 5, "target", (), (Goal("a"),), ("a", "b")])
+def test_tasks_to_adapt_to_that_are_none(given: Any) -> None:
+    with pytest.raises(SettingsError, match=r"expected a sequence of as many tasks|is a text: expected a task"):
+        check_given_tasks(given, 2)
+
+
+def test_the_task_of_an_environment_that_tells_none() -> None:
+    assert task_of(cast(VecEnv, SimpleNamespace(get_attr=lambda _: ["a", "b"]))) == "a"
+    with pytest.raises(SettingsError, match="task is None, and the environment tells no task"):
+        task_of(SkillVecEnv([CountingEnv], tiny_skills()))

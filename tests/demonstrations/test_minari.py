@@ -361,3 +361,9 @@ def test_settings_that_are_none() -> None:
         with pytest.raises(DatasetError, match="no JSON object"):
             read_settings("ours-v0")
         assert load_minari("ours-v0", 10).env_id is None
+
+
+@pytest.mark.parametrize("given", [None, 5, ["indexed-v0"]])
+def test_what_is_no_dataset(given: Any) -> None:
+    with pytest.raises(DatasetError, match=r"dataset is .*, expected a Minari id"):
+        load_minari(given, 4)

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -55,10 +56,17 @@ def test_a_second_one_does_not_disturb_what_is_being_saved() -> None:
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), MemoryError(), DivergenceError("NaN")])
-def test_errors_that_end_the_work_say_how_it_goes_on(error: Exception) -> None:
-    with pytest.raises(type(error)) as caught, going_on("The same command goes on."):
-        raise error
-    assert caught.value.__notes__ == ["The same command goes on."]
+def test_errors_that_end_the_work_say_how_it_goes_on(error: Exception, tmp_path: Path) -> None:
+    """By the last checkpoint, or from the start where there is none."""
+    for expected in (
+        "There is no checkpoint to go on from: the same command starts again",
+        "the same command goes on from",
+    ):
+        with pytest.raises(type(error)) as caught, going_on(tmp_path, "state_*"):
+            raise type(error)(*error.args)
+        (note,) = caught.value.__notes__
+        assert expected in note
+        (tmp_path / "state_1").touch()
 
 
 def test_what_is_ignored_stays_ignored_and_other_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

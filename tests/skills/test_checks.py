@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from envs_for_tests import HORIZON, SKILL_DIM, CountingEnv, LineEnv, LineTask, tiny_skills
 
-from simpl_sb3.errors import EnvironmentSpecError
+from simpl_sb3.errors import EnvironmentSpecError, ModelFileError
 from simpl_sb3.skills.checks import check_numbers, checked_rewards
 from simpl_sb3.skills.held_envs import HeldEnvs
 from simpl_sb3.skills.vec_env import SkillVecEnv, make_skill_vec_env
@@ -197,3 +197,35 @@ def test_goal_environments_by_key() -> None:
     assert env.step(np.zeros((2, SKILL_DIM), np.float32))[0].tolist() == [[HORIZON, 1]] * 2
     with pytest.raises(EnvironmentSpecError, match="name it as observation_key"):
         make_skill_vec_env(make, tiny_skills(), 2)
+
+
+class Taskless(CountingEnv):
+    """It lists tasks, and takes none."""
+
+    train_tasks = test_tasks = (LineTask(1.5), LineTask(-1.5))
+
+
+@pytest.mark.parametrize("vector", [False, True])
+def test_a_task_for_an_environment_that_takes_none(vector: bool) -> None:
+    wrapper = SkillActionWrapper(Taskless(), tiny_skills())
+    vec_env = SkillVecEnv([Taskless], tiny_skills())
+    with pytest.raises(EnvironmentSpecError, match=r"Taskless is given a task, and has no set_task\(task\)"):
+        vec_env.env_method("set_task", LineTask(1.5)) if vector else wrapper.set_task(LineTask(1.5))
+
+
+@pytest.mark.parametrize("envs", [LineEnv(), [LineEnv()], [LineEnv, None], None, 5])
+def test_what_is_no_constructor(envs: Any) -> None:
+    with pytest.raises(EnvironmentSpecError, match=r"envs is .*give SkillVecEnv the constructors"):
+        SkillVecEnv(envs, tiny_skills())
+
+
+@pytest.mark.parametrize("env", [LineEnv, "SimplMaze-v0", None])
+def test_what_is_no_environment(env: Any) -> None:
+    with pytest.raises(EnvironmentSpecError, match=r"env is .*: expected a gymnasium\.Env"):
+        SkillActionWrapper(env, tiny_skills())
+
+
+@pytest.mark.parametrize("skills", [None, 5])
+def test_what_are_no_skills(skills: Any) -> None:
+    with pytest.raises(ModelFileError, match=r"The path of skills is (None|5)"):
+        make_skill_vec_env(LineEnv, skills, 2)

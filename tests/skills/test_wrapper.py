@@ -316,5 +316,5 @@ def test_the_task_is_the_environments() -> None:
     env.set_attr("task", LineTask(-1.5))
     assert env.get_attr("task")[0] is wrapped.unwrapped.task
     assert wrapped.unwrapped.task == LineTask(-1.5)
-    with pytest.raises(AttributeError):
+    with pytest.raises(EnvironmentSpecError, match="has no set_task"):
         SkillActionWrapper(CountingEnv(), tiny_skills()).set_task(goal)
