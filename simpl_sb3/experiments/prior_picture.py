@@ -64,12 +64,13 @@ def log_prior(
 
 
 def prior_in_folder(
-    folder: Path, skills: Skills, domain: Domain, step: int, seconds: float, env_settings: Mapping[str, Any]
+    folder: Path, skills: Skills, domain: Domain, step: int, seconds: float, env_settings: Mapping[str, Any] = {}
 ) -> float:
     """
     The same in the TensorBoard events of a folder; what fails is told in a line, since the skills are there already.
 
     :param seconds: that it may take; with too few nothing is done
+    :param env_settings: of the environment
     :return: seconds that it took
     """
     if seconds < MIN_SECONDS:

@@ -27,7 +27,6 @@ from simpl_sb3.domains import Domain, find_domain, refuse_unconverted
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.experiments.kept_log import KeptLog
 from simpl_sb3.experiments.live_pictures import PicturesCallback
-from simpl_sb3.experiments.presets import find_preset
 from simpl_sb3.experiments.prior_picture import prior_in_folder
 from simpl_sb3.experiments.run_folder import RunFolder
 from simpl_sb3.experiments.stage import RunOptions, Stage, json_value
@@ -178,8 +177,7 @@ def extract(stage: Stage, options: RunOptions) -> Path:
         log.put_before()
     if options.pictures:
         may_take = PICTURES_SHARE * (time.perf_counter() - started)
-        env = find_preset(settings["preset"], domain).meta_train_env
-        prior_in_folder(folder, skills, domain, extractor.n_updates, may_take, env)
+        prior_in_folder(folder, skills, domain, extractor.n_updates, may_take)
     return run.finish(record, extractor.metrics | counts)
 
 

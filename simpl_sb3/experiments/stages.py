@@ -8,6 +8,7 @@ Stages as values, from what was asked to what will be used: each function resolv
     run_stage(stage, RunOptions(device="cpu"))              # or elsewhere: Stage.from_json(stage.as_json())
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -341,6 +342,5 @@ def written(stage: Stage) -> Path:
     """The file or folder that a stage writes: of demonstrations that of their dataset."""
     if stage.kind != "collect":
         return Path(stage.output)
-    from simpl_sb3.demonstrations.minari import datasets_folder
-
-    return datasets_folder(Path(stage.output).resolve() if stage.output else None) / stage.settings["dataset"]
+    own = os.environ.get("MINARI_DATASETS_PATH") or "~/.minari/datasets"  # Minari would make the folder when asked
+    return Path(stage.output or own).expanduser() / stage.settings["dataset"]
