@@ -12,11 +12,17 @@ from simpl_sb3.domains import Demonstrator, Domain, Goals
 from simpl_sb3.settings import Settings, setting
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reach:
-    """Reach a place on a line."""
+    """Reach a place on a line; equal to the same task of a copy of this file, which others may have loaded last."""
 
     goal: float
+
+    def __eq__(self, other: object) -> bool:
+        return type(self).__name__ == type(other).__name__ and self.goal == getattr(other, "goal", None)
+
+    def __hash__(self) -> int:
+        return hash(self.goal)
 
     @property
     def name(self) -> str:
@@ -71,7 +77,7 @@ def walk(n: int, seed: int, noise: float) -> Iterator[Episode]:
         yield Episode(np.cumsum(np.concatenate([np.zeros((1, 1)), 0.5 * actions]), axis=0), actions)
 
 
-gym.registry.pop("TestLine-v0", None)  # of a copy of this file, whose tasks are of another class
+gym.registry.pop("TestLine-v0", None)  # of a copy of this file
 gym.register("TestLine-v0", LineEnv, max_episode_steps=20)
 
 DOMAIN = Domain(

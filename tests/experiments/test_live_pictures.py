@@ -189,9 +189,7 @@ def test_the_flag_turns_them_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(PicturesCallback, "__init__", spy)
     tiny_skills(*spaces_of(LINE.env_id)).save(tmp_path / "skills.safetensors")
-    copy = tmp_path / "line.py"  # registers its environment anew: other tests register copies of their own
-    copy.write_text(OWN_DOMAIN.read_text())
-    flags = ["--skills", str(tmp_path / "skills.safetensors"), "--domain", str(copy), "--total-timesteps", "1"]
+    flags = ["--skills", str(tmp_path / "skills.safetensors"), "--domain", str(OWN_DOMAIN), "--total-timesteps", "1"]
     flags += ["--gradient-steps", "1", "--no-progress-bar", "--n-envs", "2"]
     simpl_sb3(["meta-train", *flags, "--output", str(tmp_path / "off"), "--no-pictures"])
     assert made == []
