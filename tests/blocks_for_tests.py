@@ -9,9 +9,12 @@ A comment right above a block says what is special about it; it shows nowhere:
     the block is a file of that name, for the blocks after it
 """
 
+import importlib
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -24,6 +27,15 @@ FENCE = re.compile(
     r"^(?P<fence>`{3,})(?P<language>[^\n`]*)\n(?P<text>.*?)^(?P=fence)$",
     re.MULTILINE | re.DOTALL,
 )
+
+
+def docs_module(name: str) -> ModuleType:
+    """A module beside the pages, which the site is built with."""
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(str(ROOT / "docs"))
 
 
 @dataclass(frozen=True)

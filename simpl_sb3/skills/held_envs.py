@@ -19,7 +19,6 @@ __all__ = [
     "generator_states",
     "generators_of",
     "get_attr_of",
-    "info_of",
     "infos_of",
     "set_attr_of",
 ]
@@ -98,22 +97,11 @@ def generators_of(states: np.ndarray) -> list[np.random.Generator]:
     return rngs
 
 
-def info_of(infos: dict[str, Any], index: int) -> dict[str, Any]:
-    """One environment's part of a Gymnasium vector environment's infos, as the plain environment gives it."""
-    own: dict[str, Any] = {}
-    for key, values in infos.items():
-        mask = infos.get(f"_{key}")
-        if key.startswith("_") or (mask is not None and not mask[index]):
-            continue
-        if isinstance(values, dict):
-            own[key] = info_of(values, index)
-        elif isinstance(values, np.ndarray):
-            own[key] = bool(values[index]) if values.dtype == bool and values.ndim == 1 else values[index]
-    return own
-
-
 def infos_of(infos: dict[str, Any], indices: np.ndarray) -> list[dict[str, Any]]:
-    """As :func:`info_of`, of several environments at once: what is asked of a key is asked once for all."""
+    """
+    Some environments' parts of a Gymnasium vector environment's infos, as the plain environments give them; what is
+    asked of a key is asked once for all.
+    """
     owns: list[dict[str, Any]] = [{} for _ in indices]
     for key, values in infos.items():
         if key.startswith("_") or not isinstance(values, dict | np.ndarray):

@@ -25,7 +25,6 @@ from simpl_sb3.skills.held_envs import (
     generator_states,
     generators_of,
     get_attr_of,
-    info_of,
     infos_of,
     set_attr_of,
 )
@@ -104,8 +103,9 @@ class SkillVecEnv(VecEnv):
         check_numbers(read, np.zeros(self.num_envs), np.zeros(self.num_envs, int), infos.get("task"))
         self._observations[mask] = read[mask]
         self._returns[mask], self._lengths[mask], self._env_steps[mask] = 0.0, 0, 0
-        for i in np.flatnonzero(mask):
-            self.reset_infos[i] = info_of(infos, int(i))
+        indices = np.flatnonzero(mask)
+        for i, own in zip(indices.tolist(), infos_of(infos, indices), strict=True):
+            self.reset_infos[i] = own
 
     def reset(self) -> VecEnvObs:
         """

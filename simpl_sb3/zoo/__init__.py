@@ -11,6 +11,7 @@ A module per algorithm holds ``hyperparams``, as the zoo reads them from a packa
 ``spirl``, ``simpl``.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from simpl_sb3.errors import SettingsError
 from simpl_sb3.experiments.presets import PRETRAINED
 from simpl_sb3.skills.wrapper import SkillActionWrapper
 
-__all__ = ["ENVIRONMENTS", "make_skill_env", "register_environments"]
+__all__ = ["ENVIRONMENTS", "make_skill_env", "register_environments", "written"]
 
 ENVIRONMENTS: dict[str, str] = {"SimplMazeSkills-v0": "maze", "SimplKitchenSkills-v0": "kitchen"}
 """Id of each environment whose actions are skills, and its domain."""
@@ -49,6 +50,11 @@ def make_skill_env(
             raise SettingsError(f"task is {task!r}, {len(tasks)} tasks: expected one, {record.task_text}.")
         env.set_task(tasks[0])
     return env
+
+
+def written(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as the zoo writes them, in YAML, which has no tuples."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
 
 
 def register_environments() -> None:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from simpl_sb3.zoo import ENVIRONMENTS
+
 __all__ = ["hyperparams"]
 
 SKILLS: dict[str, Any] = {
@@ -15,5 +17,5 @@ SKILLS: dict[str, Any] = {
     "gradient_steps": 1,
     "policy_kwargs": {"net_arch": [128, 128, 128]},
 }
-hyperparams: dict[str, dict[str, Any]] = {"SimplMazeSkills-v0": dict(SKILLS), "SimplKitchenSkills-v0": dict(SKILLS)}
+hyperparams: dict[str, dict[str, Any]] = {env_id: dict(SKILLS) for env_id in ENVIRONMENTS}
 """By environment; a timestep is a skill."""

@@ -7,7 +7,7 @@ Note: under the zoo the kitchen's meta-training runs in the published physics; t
 from typing import Any
 
 from simpl_sb3.experiments.presets import preset
-from simpl_sb3.zoo import ENVIRONMENTS
+from simpl_sb3.zoo import ENVIRONMENTS, written
 
 __all__ = ["hyperparams"]
 
@@ -18,10 +18,7 @@ hyperparams: dict[str, dict[str, Any]] = {
         "policy": "MlpPolicy",
         "n_envs": N_ENVS,
         "n_timesteps": float(preset(f"{domain}-fast").meta_timesteps or 0),
-        **{
-            name: list(value) if isinstance(value, tuple) else value  # the zoo writes them as YAML
-            for name, value in preset(f"{domain}-fast").meta_train.items()
-        },
+        **written(preset(f"{domain}-fast").meta_train),
     }
     for env_id, domain in ENVIRONMENTS.items()
 }

@@ -4,7 +4,7 @@ from typing import Any
 
 from simpl_sb3.algorithms.settings import SkillPriorSACSettings
 from simpl_sb3.experiments.presets import preset
-from simpl_sb3.zoo import ENVIRONMENTS
+from simpl_sb3.zoo import ENVIRONMENTS, written
 
 __all__ = ["hyperparams"]
 
@@ -12,11 +12,13 @@ hyperparams: dict[str, dict[str, Any]] = {
     env_id: {
         "policy": "MlpPolicy",
         "n_timesteps": 20_000.0,
-        **{
-            name: list(value) if isinstance(value, tuple) else value  # the zoo writes them as YAML
-            for name, value in preset(f"{domain}-fast").spirl.items()
-            if name in SkillPriorSACSettings.names()
-        },
+        **written(
+            {
+                name: value
+                for name, value in preset(f"{domain}-fast").spirl.items()
+                if name in SkillPriorSACSettings.names()
+            }
+        ),
     }
     for env_id, domain in ENVIRONMENTS.items()
 }

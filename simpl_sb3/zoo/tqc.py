@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from simpl_sb3.zoo import ENVIRONMENTS
 from simpl_sb3.zoo.sac import SKILLS
 
 __all__ = ["hyperparams"]
 
-hyperparams: dict[str, dict[str, Any]] = {"SimplMazeSkills-v0": dict(SKILLS), "SimplKitchenSkills-v0": dict(SKILLS)}
+hyperparams: dict[str, dict[str, Any]] = {env_id: dict(SKILLS) for env_id in ENVIRONMENTS}
 """By environment; a timestep is a skill."""

@@ -1,13 +1,11 @@
 """Tables of the site are read from the code, and say all of it."""
 
-import importlib
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-from blocks_for_tests import ROOT
+from blocks_for_tests import ROOT, docs_module
 
 from simpl_sb3.algorithms.settings import AdaptationSettings
 from simpl_sb3.experiments.presets import PRESETS
@@ -20,11 +18,7 @@ ROOMS = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs" 
 
 @pytest.fixture(scope="module")
 def generated() -> ModuleType:
-    sys.path.insert(0, str(ROOT / "docs"))
-    try:
-        return importlib.import_module("generated")
-    finally:
-        sys.path.remove(str(ROOT / "docs"))
+    return docs_module("generated")
 
 
 def test_every_setting_is_a_row_with_its_default(generated: ModuleType) -> None:

@@ -1,23 +1,17 @@
 """The speed page says what the kept files hold."""
 
-import importlib
 import json
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-from blocks_for_tests import ROOT
+from blocks_for_tests import docs_module
 
 
 @pytest.fixture(scope="module")
 def tables() -> ModuleType:
-    sys.path.insert(0, str(ROOT / "docs"))
-    try:
-        return importlib.import_module("speed_tables")
-    finally:
-        sys.path.remove(str(ROOT / "docs"))
+    return docs_module("speed_tables")
 
 
 def spread(median: float) -> dict[str, float]:

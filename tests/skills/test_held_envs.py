@@ -1,12 +1,14 @@
 """``HeldEnvs``: plain environments that wait where they ended, and speak as Gymnasium's vector environments do."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from envs_for_tests import CountingEnv, LineEnv, LineTask, line_envs
 from gymnasium.vector import SyncVectorEnv
 
 from simpl_sb3.errors import EnvironmentSpecError
-from simpl_sb3.skills.held_envs import HeldEnvs, HeldVectorEnv, info_of, infos_of
+from simpl_sb3.skills.held_envs import HeldEnvs, HeldVectorEnv, infos_of
 
 
 def test_held_environments_stay_where_they_ended() -> None:
@@ -71,8 +73,12 @@ def test_infos_of_several_are_those_of_each() -> None:
         "text": "of none",
     }
     several = infos_of(infos, np.array([2, 0, 1]))
-    for own, index in zip(several, (2, 0, 1), strict=True):
-        alone = info_of(infos, index)
+    each: list[dict[str, Any]] = [
+        {"task": "c", "is_success": True, "place": np.array([4.0, 5.0]), "depth": np.float64(2.0)},
+        {"task": "a", "is_success": True, "place": np.array([0.0, 1.0]), "depth": np.float64(0.0), "inner": {}},
+        {"task": "b", "place": np.array([2.0, 3.0]), "depth": np.float64(1.0), "inner": {"found": True}},
+    ]
+    for own, alone in zip(several, each, strict=True):
         assert list(own) == list(alone)
         assert {name: type(value) for name, value in own.items()} == {n: type(v) for n, v in alone.items()}
         assert repr(own) == repr(alone)
