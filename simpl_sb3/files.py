@@ -6,7 +6,6 @@ is killed it stays; the next one that writes there removes it, and puts back wha
 """
 
 import errno
-import glob
 import os
 import secrets
 import shutil
@@ -16,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["check_room", "replace_folder", "write_atomically"]
+__all__ = ["check_room", "remove_files", "replace_folder", "write_atomically"]
 
 PREFIX = ".simpl-writing-"
 A_DAY = 24 * 3600.0  # seconds
@@ -31,9 +30,8 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    ending = f"-{path.name[-40:]}"  # a name may have 255 letters, and the hidden one no more
-    _remove_leftovers(path.parent, ending)
-    hidden = path.parent / f"{_hidden_name()}{ending}"
+    _remove_half_written(path.parent)
+    hidden = path.parent / f"{_hidden_name()}-{path.name[-40:]}"  # a name may have 255 letters, the hidden one no more
     try:
         handle = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)  # the umask decides who may read it
         with os.fdopen(handle, "wb") as file:
@@ -65,7 +63,7 @@ def replace_folder(
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists")
     root.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(root)
+    _remove_half_swapped(root)
     hidden = root / _hidden_name()
     new, old = hidden / "new", hidden / "old"
     hidden.mkdir()
@@ -91,6 +89,21 @@ def _swap(path: Path, new: Path, old: Path) -> None:
         if old.exists() and not path.exists():
             old.rename(path)
         raise
+
+
+def remove_files(folder: str | os.PathLike[str], *patterns: str) -> None:
+    """
+    Removes files, what killed processes left half-written beside them, and the folder where that leaves it empty.
+
+    :param folder: theirs; nothing happens where there is none
+    :param patterns: of their names
+    """
+    folder = Path(folder)
+    for path in [path for pattern in patterns for path in folder.glob(pattern)]:
+        path.unlink(missing_ok=True)
+    _remove_half_written(folder)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def check_room(folder: str | os.PathLike[str], n_bytes: int) -> None:
@@ -121,15 +134,20 @@ def _host() -> str:
     return "".join(letter if letter.isalnum() else "_" for letter in socket.gethostname()) or "localhost"
 
 
-def _remove_leftovers(folder: Path, ending: str = "") -> None:
-    """
-    Remove what killed processes left in a folder: files with an ending, or without one, folders. An old folder whose
-    new one never came takes its place again.
-    """
-    for leftover in filter(_is_abandoned, list(folder.glob(f"{PREFIX}*{glob.escape(ending)}"))):
-        if ending and leftover.is_file():
+def _remove_half_written(folder: Path) -> None:
+    """Remove the files that killed processes left in a folder."""
+    for leftover in filter(_is_abandoned, list(folder.glob(f"{PREFIX}*"))):
+        if leftover.is_file():
             leftover.unlink(missing_ok=True)
-        elif not ending and leftover.is_dir():
+
+
+def _remove_half_swapped(folder: Path) -> None:
+    """
+    Remove the hidden folders that killed processes left in a folder. An old folder whose new one never came takes its
+    place again.
+    """
+    for leftover in filter(_is_abandoned, list(folder.glob(f"{PREFIX}*"))):
+        if leftover.is_dir():
             _put_back(leftover, folder)
             if not (leftover / "old").exists():
                 shutil.rmtree(leftover, ignore_errors=True)

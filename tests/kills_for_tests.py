@@ -1,9 +1,10 @@
-"""A stage in a process of its own, which ends abruptly."""
+"""Processes of their own, which end abruptly."""
 
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from simpl_sb3.experiments.stage import Stage
 
@@ -30,3 +31,13 @@ def run_and_kill(stage: Stage, when: Callable[[], bool]) -> None:
     process.kill()
     process.communicate()
     assert process.returncode == -9
+
+
+def write_half(path: Path) -> None:
+    """Begin to write a file in a process that is killed before it is whole (SIGKILL)."""
+    code = (
+        "import os, sys\nfrom simpl_sb3 import files\nos.fsync = lambda _: os.kill(os.getpid(), 9)\n"
+        "files.write_atomically(sys.argv[1], b'half')"
+    )
+    result = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert result.returncode == -9

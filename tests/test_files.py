@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+from kills_for_tests import write_half
 
-from simpl_sb3.files import _host, replace_folder, write_atomically
+from simpl_sb3.files import _host, remove_files, replace_folder, write_atomically
 
 
 def names(folder: Path) -> list[str]:
@@ -58,13 +59,25 @@ def test_names_as_long_as_a_disk_takes(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_left_of_a_file_goes_with_the_next_one(tmp_path: Path) -> None:
-    killed_while_writing(tmp_path, "os.fsync = die\nfiles.write_atomically('model[1].zip', b'half')")
+    write_half(tmp_path / "model[1].zip")
     (left,) = names(tmp_path)
     assert left.startswith(".simpl-writing-")
-    write_atomically(tmp_path / "other.zip", b"1")
-    assert left in names(tmp_path)
-    write_atomically(tmp_path / "model[1].zip", b"whole")
-    assert names(tmp_path) == ["model[1].zip", "other.zip"]
+    write_atomically(tmp_path / "other.zip", b"whole")
+    assert names(tmp_path) == ["other.zip"]
+
+
+def test_files_are_removed_with_what_a_killed_process_left_and_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / "parts"
+    write_atomically(folder / "part_1", b"1")
+    write_half(folder / "part_2")
+    (folder / "mine").write_text("1")
+    assert len(names(folder)) == 3
+    remove_files(folder, "part_?")
+    assert names(folder) == ["mine"]
+    (folder / "mine").unlink()
+    remove_files(folder)
+    assert not folder.exists()
+    remove_files(folder)
 
 
 def test_a_running_process_keeps_what_it_writes(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ from simpl_sb3.algorithms.files import MAX_MEMBER_BYTES, check_finite, member, t
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.errors import ModelFileError, SettingsError, SimplError
 from simpl_sb3.experience.collector import FinishedEpisode
-from simpl_sb3.files import write_atomically
+from simpl_sb3.files import remove_files, write_atomically
 from simpl_sb3.npz import arrays_of, npz_bytes
 from simpl_sb3.seals import BLANK, open_zip, seal
 from simpl_sb3.skills.tensor_files import read_tensors
@@ -96,10 +96,7 @@ class AdaptationCheckpoints:
 
     def remove(self) -> None:
         """Remove all checkpoints, and the folder where nothing else is in it."""
-        for path in [path for pattern in PATTERNS for path in self.folder.glob(pattern)]:
-            path.unlink(missing_ok=True)
-        if self.folder.is_dir() and not any(self.folder.iterdir()):
-            self.folder.rmdir()
+        remove_files(self.folder, *PATTERNS)
 
     # ------------------------------------------------------------ writing
 

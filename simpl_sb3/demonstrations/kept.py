@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from simpl_sb3.demonstrations.windows import Episode
-from simpl_sb3.files import write_atomically
+from simpl_sb3.files import remove_files, write_atomically
 from simpl_sb3.npz import arrays_of, npz_bytes
 
 __all__ = ["KeptEpisodes"]
@@ -73,10 +73,7 @@ class KeptEpisodes:
 
     def remove(self) -> None:
         """Remove all files, and the folder where nothing else is in it."""
-        for path in self.folder.glob("episodes_????????.npz"):
-            path.unlink(missing_ok=True)
-        if self.folder.is_dir() and not any(self.folder.iterdir()):
-            self.folder.rmdir()
+        remove_files(self.folder, "episodes_????????.npz")
 
     def _file(self, n_before: int) -> Path:
         return self.folder / f"episodes_{n_before:08d}.npz"

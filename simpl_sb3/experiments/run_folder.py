@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.experiments.stage import Stage
-from simpl_sb3.files import write_atomically
+from simpl_sb3.files import remove_files, write_atomically
 from simpl_sb3.results.provenance import command_line, git_revision, machine, package_versions, plain
 
 __all__ = [
@@ -281,9 +281,7 @@ def _remove(folder: Path, patterns: Sequence[str]) -> None:
     """Remove files of our own; a folder only when that leaves it empty."""
     for path in [path for pattern in patterns for path in folder.glob(pattern)]:
         path.unlink()
-    checkpoints = folder / "checkpoints"
-    if checkpoints.is_dir() and not any(checkpoints.iterdir()):
-        checkpoints.rmdir()
+    remove_files(folder / "checkpoints")
 
 
 def _move(file: Path, target: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kills_for_tests import run_and_kill
+from kills_for_tests import run_and_kill, write_half
 
 from simpl_sb3.demonstrations.kept import KeptEpisodes
 from simpl_sb3.demonstrations.minari import read_settings
@@ -84,6 +84,7 @@ def test_killed_it_goes_on_by_the_same_command(once: dict[str, Any], tmp_path: P
     run_and_kill(stage(tmp_path), lambda: len(files()) > 2)
     assert len(files()) >= 3
     files()[1].write_bytes(files()[1].read_bytes()[:100])  # and damaged
+    write_half(files()[1].with_name("episodes_00000007.npz"))
     run_stage(stage(tmp_path), QUICK)
     assert content(tmp_path) == once
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".simpl-unfinished")] == []
