@@ -21,11 +21,11 @@ from simpl_sb3.algorithms.policies import Gaussian, SkillPriorPEARLPolicy, Skill
 from simpl_sb3.algorithms.settings import INFERRING, INITIAL_MULTIPLIER, AdaptationSettings, SkillPriorSACSettings
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.algorithms.tasks import check_given_tasks
-from simpl_sb3.algorithms.training_state import holds_episodes
 from simpl_sb3.algorithms.updates import AgentLearner
 from simpl_sb3.bars import EpisodeBar
 from simpl_sb3.experience.buffer import TaskReplayBuffer
 from simpl_sb3.experience.collector import EpisodeCollector, FinishedEpisode, Job, SkillStep
+from simpl_sb3.experience.env_states import holds_episodes
 from simpl_sb3.settings import checked_seed
 from simpl_sb3.skills.base import Skills
 from simpl_sb3.skills.held_envs import generator_states, generators_of

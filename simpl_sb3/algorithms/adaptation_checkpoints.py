@@ -55,6 +55,8 @@ if TYPE_CHECKING:
 __all__ = ["AdaptationCheckpoints"]
 
 PATTERNS = ("state_????????.zip", "rows_????????.npz", "episodes_????????.npz", "agent_????????.zip")
+AGENT = "agent_????????"
+"""Folders of stock agents, which adapt one after the other: see ``stock_agent_checkpoints``."""
 
 
 class AdaptationCheckpoints:
@@ -92,10 +94,12 @@ class AdaptationCheckpoints:
     @property
     def exist(self) -> bool:
         """Whether there is one to go on from."""
-        return bool(states(self.folder))
+        return bool(states(self.folder)) or any(self.folder.glob(f"{AGENT}/*.zip"))
 
     def remove(self) -> None:
         """Remove all checkpoints, and the folder where nothing else is in it."""
+        for agent in self.folder.glob(AGENT):
+            remove_files(agent, *PATTERNS, "done.zip")
         remove_files(self.folder, *PATTERNS)
 
     # ------------------------------------------------------------ writing

@@ -13,14 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simpl_sb3.algorithms.checkpoint_folder import Buffers
-from simpl_sb3.algorithms.training_state import (
-    env_state,
-    global_generators,
-    holds_episodes,
-    take_env_state,
-    take_generators,
-)
+from simpl_sb3.algorithms.training_state import global_generators, take_generators
 from simpl_sb3.experience.collector import EpisodeCollector, FinishedEpisode, Job
+from simpl_sb3.experience.env_states import env_state, holds_episodes, take_env_state
 from simpl_sb3.experience.episode_arrays import episodes_of, finished_arrays
 from simpl_sb3.skills.tensor_files import check_tensors, content_hash
 

@@ -12,7 +12,7 @@ A chunk is written before the state that names it, and each file whole or not at
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -24,6 +24,29 @@ __all__ = ["ROWS", "STATE", "Buffers", "RowChunks", "number_of", "remove_older",
 
 STATE, ROWS = "state_{:08d}.zip", "rows_{:08d}.npz"
 N_KEPT = 2
+
+
+class Rows(Protocol):
+    """
+    What chunks need of a buffer, such as a ``TaskReplayBuffer``.
+
+    :ivar written: rows ever written to each of its rings, (n_tasks,)
+    """
+
+    n_tasks: int
+    written: np.ndarray
+
+    @property
+    def capacity(self) -> int:
+        """Rows that a ring keeps."""
+
+    def rows_since(self, written: np.ndarray) -> dict[str, np.ndarray]:
+        """Rows that were written since."""
+
+    def append(self, added: Mapping[str, np.ndarray]) -> None:
+        """Add such rows."""
+
+
 Buffers = Mapping[str, TaskReplayBuffer]
 
 
@@ -67,7 +90,7 @@ class RowChunks:
         newest = self.named[-1]["written"] if self.named else {}
         return {name: np.array(numbers, np.int64) for name, numbers in newest.items()}
 
-    def add(self, number: int, rows: Mapping[str, Mapping[str, np.ndarray]], buffers: Buffers) -> set[str]:
+    def add(self, number: int, rows: Mapping[str, Mapping[str, np.ndarray]], buffers: Mapping[str, Rows]) -> set[str]:
         """
         Write a chunk, and forget those whose rows the rings hold no longer.
 
@@ -84,7 +107,7 @@ class RowChunks:
         self.named = [*kept, {"file": name, "written": written}]
         return {str(chunk["file"]) for chunk in (*earlier, *self.named)}
 
-    def fill(self, buffers: Buffers) -> None:
+    def fill(self, buffers: Mapping[str, Rows]) -> None:
         """
         Give the buffers their rows.
 
@@ -97,7 +120,7 @@ class RowChunks:
                 buffer.append({part.removeprefix(own): rows[part] for part in rows if part.startswith(own)})
 
 
-def _overwritten(written: Mapping[str, Sequence[int]], buffers: Buffers) -> bool:
+def _overwritten(written: Mapping[str, Sequence[int]], buffers: Mapping[str, Rows]) -> bool:
     """Whether the rings hold none of a chunk's rows any longer."""
     return all(
         bool((np.array(written[name]) <= buffer.written - buffer.capacity).all()) for name, buffer in buffers.items()

@@ -15,7 +15,7 @@ from stable_baselines3.common.type_aliases import GymEnv
 from simpl_sb3.algorithms import files
 from simpl_sb3.algorithms.base import SkillAlgorithm
 from simpl_sb3.algorithms.checkpoint_folder import STATE, RowChunks, number_of, remove_older, states
-from simpl_sb3.algorithms.training_state import capture
+from simpl_sb3.algorithms.training_state import TrainingState, capture
 from simpl_sb3.errors import ModelFileError
 
 __all__ = ["TrainingCheckpointCallback", "load_checkpoint", "newest_checkpoint"]
@@ -48,14 +48,17 @@ class TrainingCheckpointCallback(BaseCallback):
 
     def _on_training_start(self) -> None:
         model: Any = self.model
+        self._begin(model.checkpoint)
+        model.border_calls.append(self._write_if_due)
+
+    def _begin(self, taken_up: Mapping[str, Any] | None) -> None:
+        """Go on from a checkpoint that the model has taken up; None for none."""
         newest = newest_checkpoint(self.folder)
-        taken_up = model.checkpoint
         if taken_up is None or taken_up["folder"] != self.folder.resolve():  # its chunks are not here
             taken_up = {"number": 0 if newest is None else number_of(newest), "chunks": []}
         self._number: int = taken_up["number"]
         self._chunks = RowChunks(self.folder, taken_up["chunks"])
         self._last = time.perf_counter()
-        model.border_calls.append(self._write_if_due)
 
     def _on_step(self) -> bool:
         return True
@@ -71,21 +74,36 @@ class TrainingCheckpointCallback(BaseCallback):
 
         :return: the file of the state
         """
-        model = self.model
-        assert isinstance(model, SkillAlgorithm)
-        state = capture(model, self._chunks.written())
+        model: Any = self.model
+        state = self._capture(self._chunks.written())
         self._number += 1
-        needed = self._chunks.add(self._number, state.rows, model._buffers())
+        needed = self._chunks.add(self._number, state.rows, self._buffers()) if state.rows else set()
         state.rows = {}
         more = {name: read() for name, read in self.more.items()}
         state.data["checkpoint"] = {"number": self._number, "chunks": self._chunks.named, "more": more}
         model.checkpoint = {**state.data["checkpoint"], "folder": self.folder.resolve()}
         path = self.folder / STATE.format(self._number)
-        files.save(model, path, state)
+        self._save(path, state)
         remove_older(self.folder, needed)
         if self.verbose >= 1:
             print(f"Checkpoint {path} after {model.num_timesteps} skills.")  # noqa: T201 - as SB3's CheckpointCallback
         return path
+
+    def _buffers(self) -> Mapping[str, Any]:
+        """The model's buffers by name, whose rows are kept in chunks."""
+        return self._model()._buffers()
+
+    def _capture(self, written: Mapping[str, Any]) -> TrainingState:
+        """The model's state, with the rows that are not on disk."""
+        return capture(self._model(), written)
+
+    def _save(self, path: Path, state: TrainingState) -> None:
+        """Write a state, whole or not at all."""
+        files.save(self._model(), path, state)
+
+    def _model(self) -> SkillAlgorithm:
+        assert isinstance(self.model, SkillAlgorithm)
+        return self.model
 
 
 def newest_checkpoint(folder: str | Path) -> Path | None:

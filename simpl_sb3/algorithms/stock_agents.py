@@ -1,6 +1,7 @@
 """What stock algorithms do on test tasks: learn one each, reach a goal that is shown, or live through a trial."""
 
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv
 
+from simpl_sb3.algorithms.adaptation_checkpoints import AdaptationCheckpoints
+from simpl_sb3.algorithms.stock_agent_checkpoints import AgentCheckpoints
 from simpl_sb3.experience.collector import MAX_EPISODE_ENV_STEPS, FinishedEpisode
 from simpl_sb3.experience.goal_vec_env import GoalScale
 from simpl_sb3.experience.task_vec_env import OneEnv, TaskVecEnv, features_of
@@ -48,6 +51,7 @@ def learn_tasks(
     n_episodes: int,
     make: Callable[[VecEnv, Any, Callable[[int, FinishedEpisode], None]], TaskVecEnv],
     learner: Callable[[TaskVecEnv, int], BaseAlgorithm],
+    checkpoints: AdaptationCheckpoints | None = None,
 ) -> list[Any]:
     """
     One stock learner for each task, one after the other, each by its own ``learn``.
@@ -59,21 +63,32 @@ def learn_tasks(
     :param n_episodes: episodes of each agent
     :param make: makes the agent's environment of one environment, its task, and what notes its episodes
     :param learner: the algorithm for that environment and a seed
+    :param checkpoints: where agents are kept; going on, ``on_episode`` is first told all earlier episodes once more
     :return: the learners, in the tasks' order
     """
     env.seed(environment_seed(seed))
     env.reset()
     learners = []
     for agent, task in enumerate(tasks):
-        count = iter(range(1, n_episodes + 1))
+        kept = None if checkpoints is None else AgentCheckpoints(checkpoints, agent, task)
+        number = count(1)
 
-        def note(_: int, finished: FinishedEpisode, agent: int = agent, count: Any = count) -> None:
-            on_episode(agent, next(count), finished)
+        def note(_: int, finished: FinishedEpisode, agent: int = agent, number: Any = number, kept: Any = kept) -> None:
+            if kept is not None:
+                kept.note(finished)
+            on_episode(agent, next(number), finished)
 
         own = make(OneEnv(env, agent), task, note)
         model = learner(own, seed + agent)
         own.seed(environment_seed(seed) + agent)  # SB3 had given it the model's
-        model.learn(n_episodes * MAX_EPISODE_ENV_STEPS, StopAfter(own, n_episodes), log_interval=SELDOM)
+        goes_on = kept is not None and kept.take_up(model, lambda finished, note=note: note(0, finished))  # type: ignore[misc]
+        if kept is None or not kept.done:
+            callbacks = [StopAfter(own, n_episodes), *([] if kept is None else [kept])]
+            model.learn(
+                n_episodes * MAX_EPISODE_ENV_STEPS, callbacks, log_interval=SELDOM, reset_num_timesteps=not goes_on
+            )
+        if kept is not None:
+            kept.finish(model)
         learners.append(model)
     return learners
 

@@ -24,13 +24,21 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.errors import ModelFileError
+from simpl_sb3.experience.env_states import env_state, holds_episodes, take_env_state
 from simpl_sb3.logs import hide_later_events
-from simpl_sb3.skills.held_envs import generator_states, generators_of
 
 if TYPE_CHECKING:
     from simpl_sb3.algorithms.base import SkillAlgorithm
 
-__all__ = ["TrainingState", "capture", "env_state", "global_generators", "resume", "take_env_state", "take_generators"]
+__all__ = [
+    "TrainingState",
+    "capture",
+    "global_generators",
+    "plain_info",
+    "recorded",
+    "resume",
+    "take_generators",
+]
 
 MANY_UPDATES = 1_000_000
 """In a round, where their number follows from what was lived."""
@@ -77,36 +85,6 @@ def take_generators(data: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -
             th.cuda.set_rng_state(th.from_numpy(arrays[f"cuda.{i}"].copy()), i)
 
 
-# ------------------------------------------------------------ environments
-
-
-def env_state(env: VecEnv) -> dict[str, np.ndarray]:
-    """A vec env's own state where it gives one, else the random generators of its environments."""
-    get_state = getattr(env, "get_state", None)
-    return get_state() if get_state is not None else {"rngs": generator_states(env.get_attr("np_random"))}
-
-
-def take_env_state(env: VecEnv, state: Mapping[str, np.ndarray]) -> None:
-    """
-    Set what :func:`env_state` gave.
-
-    :raises ValueError: for a state of other environments, or of another number of them
-    """
-    set_state = getattr(env, "set_state", None)
-    if set_state is not None:
-        set_state(state)
-        return
-    if len(state["rngs"]) != env.num_envs:
-        raise ValueError(f"Expected a state of {env.num_envs} environments, got one of {len(state['rngs'])}")
-    for i, rng in enumerate(generators_of(state["rngs"])):
-        env.set_attr("np_random", rng, indices=i)
-
-
-def holds_episodes(env: VecEnv) -> bool:
-    """Whether an environment's state holds the episodes that run."""
-    return bool(getattr(env, "holds_episodes", False))
-
-
 # ------------------------------------------------------------ a model
 
 
@@ -131,10 +109,10 @@ def capture(model: "SkillAlgorithm", written: Mapping[str, np.ndarray] | None = 
         "updates_left": model._updates_left,
         "losses": {name: list(values) for name, values in model._losses.items()},
         "results": {name: [float(value) for value in values] for name, values in model._results.items()},
-        "ep_info": [_plain_info(info) for info in model.ep_info_buffer or ()],
+        "ep_info": [plain_info(info) for info in model.ep_info_buffer or ()],
         "ep_success": [bool(success) for success in model.ep_success_buffer or ()],
         "progress_remaining": model._current_progress_remaining,
-        "recorded": _recorded(model.logger),
+        "recorded": recorded(model.logger),
     }
     since = written or {}
     rows = {
@@ -143,13 +121,14 @@ def capture(model: "SkillAlgorithm", written: Mapping[str, np.ndarray] | None = 
     return TrainingState(state, arrays, rows)
 
 
-def _recorded(logger: Logger) -> dict[str, tuple[float, list[str]]]:
+def recorded(logger: Logger) -> dict[str, tuple[float, list[str]]]:
     """What waits for the next line of the log: values, and the formats that do not get them."""
     numbers = {name: value for name, value in logger.name_to_value.items() if isinstance(value, int | float)}
     return {name: (value, list(logger.name_to_excluded[name] or ())) for name, value in numbers.items()}
 
 
-def _plain_info(info: Mapping[str, Any]) -> dict[str, float]:
+def plain_info(info: Mapping[str, Any]) -> dict[str, float]:
+    """What a log reads of an episode's info: return, length, seconds, as far as they are there."""
     return {name: float(info[name]) for name in ("r", "l", "t") if name in info}
 
 
@@ -183,7 +162,7 @@ def resume(model: "SkillAlgorithm", state: TrainingState) -> None:
             for name, values in kept.items():
                 store[name].extend(float(value) for value in values)
         size = model._stats_window_size
-        model.ep_info_buffer = deque(({**_plain_info(info), **_needed(info)} for info in data["ep_info"]), maxlen=size)
+        model.ep_info_buffer = deque(({**plain_info(info), **_needed(info)} for info in data["ep_info"]), maxlen=size)
         model.ep_success_buffer = deque(map(bool, data["ep_success"]), maxlen=size)
         model._current_progress_remaining = float(data["progress_remaining"])
         for name, (value, excluded) in data["recorded"].items():

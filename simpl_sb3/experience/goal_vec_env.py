@@ -137,6 +137,12 @@ class SkillHerReplayBuffer(HerReplayBuffer):
         kept = [{name: info[name] for name in names if name in info} for info in infos]
         super().add(obs, next_obs, action, reward, done, kept)
 
+    def reset(self) -> None:
+        """Forget everything."""
+        super().reset()
+        for array in (self.ep_start, self.ep_length, self._current_ep_start):
+            array[:] = 0
+
     @property
     def has_episodes(self) -> bool:
         """Whether an episode has ended, so that there is something to sample."""

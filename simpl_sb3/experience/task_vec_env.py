@@ -1,6 +1,7 @@
 """Skill vec envs for algorithms that bring their own loop: each environment works off tasks, each episode is noted."""
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -11,11 +12,14 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvO
 
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.experience.collector import FinishedEpisode, Job, check_lengths, finished_episode
+from simpl_sb3.experience.env_states import env_state, holds_episodes, take_env_state
+from simpl_sb3.experience.episode_arrays import running_arrays, running_of
 from simpl_sb3.skills.base import Skills
 from simpl_sb3.skills.fit import find_skills
 
 __all__ = ["OneEnv", "TaskVecEnv", "features_of"]
 
+INNER = "envs."
 OnFinished = Callable[[int, FinishedEpisode], None]
 
 
@@ -134,6 +138,54 @@ class TaskVecEnv(VecEnvWrapper):
         self._forget(index)
         return True
 
+    # ------------------------------------------------------------ stopping in the middle of episodes, and going on
+
+    @property
+    def holds_episodes(self) -> bool:
+        """Whether :meth:`get_state` holds the episodes that run."""
+        return holds_episodes(self.venv)
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """What the coming steps depend on: the trials that run and their tasks, and the environments' own state."""
+        numbers = {id(task): k for k, task in enumerate(self.tasks)}
+        state = {name: array.copy() for name, array in self._own_state().items()}
+        state["chosen"] = np.array([numbers[id(task)] for task in self._tasks], np.int64)
+        state["generator"] = np.array(json.dumps(self._rng.bit_generator.state))
+        theirs = {f"{INNER}{name}": array for name, array in env_state(self.venv).items()}
+        return state | running_arrays(self._steps) | theirs
+
+    def set_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """
+        Go on from a state of :meth:`get_state`, after a reset.
+
+        :raises ValueError: for a state of other environments or tasks
+        """
+        own = self._own_state()
+        kinds = {name: (state[name].shape, state[name].dtype) for name in own}
+        wanted = {name: (array.shape, array.dtype) for name, array in own.items()}
+        running, chosen = running_of(state), state["chosen"]
+        known = np.isin(chosen, np.arange(len(self.tasks))).all()
+        if kinds != wanted or not known or not len(running) == len(chosen) == self.num_envs:
+            raise ValueError(f"Expected a state of {self.num_envs} environments and {len(self.tasks)} tasks")
+        self._rng.bit_generator.state = json.loads(str(state["generator"]))
+        for i, k in enumerate(chosen.tolist()):
+            self._tasks[i] = self.tasks[k]
+            self.venv.env_method("set_task", self.tasks[k], indices=[i])
+        inner = {name.removeprefix(INNER): array for name, array in state.items() if name.startswith(INNER)}
+        take_env_state(self.venv, inner)
+        for name, array in own.items():
+            array[:] = state[name]
+        self._steps = running
+
+    def _own_state(self) -> dict[str, np.ndarray]:
+        """The arrays that a state holds, themselves."""
+        return {
+            "episodes": self.episodes,
+            "finished": self.finished,
+            "steps_so_far": self._env_steps,
+            "now": self._observations,
+        }
+
     # ------------------------------------------------------------ what a subclass shows
 
     def _show(self, observations: np.ndarray, indices: np.ndarray) -> Any:
@@ -183,6 +235,23 @@ class OneEnv(VecEnv):
         observations, rewards, dones, infos = self.env.step_wait()
         own = slice(self.index, self.index + 1)
         return np.asarray(observations)[own], rewards[own], dones[own], [infos[self.index]]
+
+    @property
+    def holds_episodes(self) -> bool:
+        """As the vec env's."""
+        return holds_episodes(self.env)
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """That of the whole vec env."""
+        return env_state(self.env)
+
+    def set_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """
+        Go on from a state of :meth:`get_state`.
+
+        :raises ValueError: for a state of other environments
+        """
+        take_env_state(self.env, state)
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         return self.env.get_attr(attr_name, [self.index])

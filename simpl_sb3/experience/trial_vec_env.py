@@ -52,6 +52,9 @@ class TrialVecEnv(TaskVecEnv):
     def _lived(self, rewards: np.ndarray, dones: np.ndarray) -> None:
         self._latest = np.column_stack([self._actions, rewards, dones]).astype(np.float32)
 
+    def _own_state(self) -> dict[str, np.ndarray]:
+        return {**super()._own_state(), "latest": self._latest}
+
     def _forget(self, index: int) -> None:
         self._latest[index] = 0.0
 

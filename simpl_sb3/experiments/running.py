@@ -14,6 +14,8 @@ from stable_baselines3.common.logger import configure
 
 from simpl_sb3.algorithms.base import SkillAlgorithm
 from simpl_sb3.algorithms.checkpoints import TrainingCheckpointCallback, load_checkpoint, newest_checkpoint
+from simpl_sb3.algorithms.stock import StockModel
+from simpl_sb3.algorithms.stock_checkpoints import StockCheckpointCallback, take_up
 from simpl_sb3.demonstrations.kept import KeptEpisodes
 from simpl_sb3.demonstrations.minari import (
     check_dataset_id_is_free,
@@ -317,16 +319,17 @@ def callbacks_of(
 ) -> list[BaseCallback]:
     """What a meta-training is watched by; models of this library also keep checkpoints to go on from, and pictures."""
     callbacks: list[BaseCallback] = [limit, BorderCheckpoints(checkpoints, total)]
-    if isinstance(model, SkillAlgorithm):
-        more = {"seconds": limit.seconds_so_far}
-        callbacks.append(TrainingCheckpointCallback(checkpoints, CHECKPOINT_SECONDS, more))
-        callbacks += [] if pictures is None else [pictures]
+    if isinstance(model, SkillAlgorithm | StockModel):
+        kind = StockCheckpointCallback if isinstance(model, StockModel) else TrainingCheckpointCallback
+        callbacks.append(kind(checkpoints, CHECKPOINT_SECONDS, {"seconds": limit.seconds_so_far}))
+    if isinstance(model, SkillAlgorithm) and pictures is not None:
+        callbacks.append(pictures)
     return callbacks
 
 
 def what_stays(model: Any, total: int, artefact: Path) -> str:
     """What an interrupted training leaves; only models of this library keep checkpoints to go on from."""
-    exact = isinstance(model, SkillAlgorithm)
+    exact = isinstance(model, SkillAlgorithm | StockModel)
     again = "goes on from the last checkpoint, with --overwrite from the start" if exact else "starts again"
     return (
         f"The model as it was after {model.num_timesteps} of {total} skills is {artefact}: adapt takes it; the same "
@@ -352,10 +355,14 @@ def taken_up(model: Any, checkpoints: Path, options: RunOptions) -> tuple[Any, f
     The model of the newest checkpoint in place of a new one, and the seconds that were spent on it; the new one and
     None where there is no checkpoint.
     """
-    if not isinstance(model, SkillAlgorithm) or model.env is None or newest_checkpoint(checkpoints) is None:
+    if newest_checkpoint(checkpoints) is None:
         return model, None
-    older = load_checkpoint(type(model), checkpoints, model.env, model.device, verbose=options.verbose)
-    assert older.checkpoint is not None
+    if isinstance(model, StockModel):
+        older: Any = take_up(model, checkpoints)
+    elif isinstance(model, SkillAlgorithm) and model.env is not None:
+        older = load_checkpoint(type(model), checkpoints, model.env, model.device, verbose=options.verbose)
+    else:
+        return model, None
     sys.stderr.write(f"Going on after {older.num_timesteps} skills.\n")
     return older, float(older.checkpoint["more"]["seconds"])
 

@@ -73,7 +73,9 @@ class SacAdapter:
         self.chosen, self.device = SacSettings.of(settings), device
         self.settings: Settings = self.chosen
 
-    def run(self, env: Any, tasks: Sequence[Any], seed: int, on_episode: OnEpisode) -> Sequence[Any]:
+    def run(
+        self, env: Any, tasks: Sequence[Any], seed: int, on_episode: OnEpisode, checkpoints: Any = None
+    ) -> Sequence[Any]:
         from stable_baselines3 import SAC as StockSAC
 
         from simpl_sb3.algorithms.stock_agents import learn_tasks
@@ -90,7 +92,7 @@ class SacAdapter:
         def make(one: Any, task: Any, note: Any) -> TaskVecEnv:
             return TaskVecEnv(one, [task], drawn=False, on_episode=note)
 
-        return learn_tasks(env, tasks, seed, on_episode, chosen.n_episodes, make, learner)
+        return learn_tasks(env, tasks, seed, on_episode, chosen.n_episodes, make, learner, checkpoints)
 
 
 def adapt(source: None, settings: Mapping[str, Any], make_env: MakeEnv, device: str) -> Adapter:

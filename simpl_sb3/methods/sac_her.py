@@ -117,7 +117,9 @@ class GoalAdapter:
         spaces = goal_space(self.skills, GoalScale(self.goals, self.skills)), skill_action_space(self.skills)
         restored_policy(self.file, MultiInputPolicy, *spaces, net_arch=list(self.training.net_arch))
 
-    def run(self, env: Any, tasks: Sequence[Any], seed: int, on_episode: OnEpisode) -> Sequence[Any]:
+    def run(
+        self, env: Any, tasks: Sequence[Any], seed: int, on_episode: OnEpisode, checkpoints: Any = None
+    ) -> Sequence[Any]:
         from simpl_sb3.algorithms.stock_agents import GoalAgent, learn_tasks
         from simpl_sb3.experience.goal_vec_env import GoalScale, GoalVecEnv
 
@@ -134,7 +136,7 @@ class GoalAdapter:
         def make(one: Any, task: Any, note: Any) -> GoalVecEnv:
             return GoalVecEnv(one, [task], self.goals, drawn=False, on_episode=note)
 
-        models = learn_tasks(env, tasks, seed, on_episode, chosen.n_episodes, make, learner)
+        models = learn_tasks(env, tasks, seed, on_episode, chosen.n_episodes, make, learner, checkpoints)
         scale = GoalScale(self.goals, self.skills)
         return [GoalAgent(model, self.skills, scale, task) for model, task in zip(models, tasks, strict=True)]
 
