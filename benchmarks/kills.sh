@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Is a stage that was killed again and again (SIGKILL) the one that was left alone? Checkpoints come every .2 seconds; each process is
 # killed up to a second after its first one, so that many kills fall into the writing. Some three minutes and KILLS x 6 s per stage.
-#   benchmarks/kills.sh FOLDER [KILLS] [STAGE ...]     5 kills of collect, extract, meta-train and adapt by default
+#   benchmarks/kills.sh FOLDER [KILLS] [STAGE ...]     5 kills of collect, extract, meta-train and adapt by default; and of
+#   the stock methods, where they are named: sac-her and rl2 (meta-training), sac (adaptation)
 # Prints of each stage how often it was killed, and whether what it wrote is equal to the bit; ends with 1 where it is not.
 set -euo pipefail
 runs=${1:?folder for the runs}
@@ -20,6 +21,11 @@ words_of() { # stage, "once" or "killed": the words of its command
     meta-train) words=(meta-train --preset fast --skills "$shipped/skills.safetensors" --output "meta-train/$2" --train-tasks easy
         --n-envs 10 --total-timesteps 15000 --gradient-steps 60 --net-arch 32 32) ;;
     adapt) words=(adapt --from "$shipped/model.zip" --output "adapt/$2.csv" --n-episodes 30) ;;
+    sac-her) words=(meta-train --method sac-her --skills "$shipped/skills.safetensors" --output "sac-her/$2" --train-tasks easy
+        --n-envs 10 --total-timesteps 20000 --net-arch 32 32 --batch-size 32 --gradient-steps 4) ;;
+    rl2) words=(meta-train --method rl2 --skills "$shipped/skills.safetensors" --output "rl2/$2" --train-tasks easy
+        --n-envs 10 --total-timesteps 60000 --n-steps 20) ;;
+    sac) words=(adapt --method sac --output "sac/$2.csv" --n-episodes 2 --net-arch 32 32 --batch-size 32) ;;
     esac
 }
 
@@ -70,9 +76,10 @@ import numpy as np
 import torch as th
 
 from simpl_sb3 import SkillModel, SkillPriorPEARL
+from simpl_sb3.algorithms.stock import GoalSAC, TrialPPO, read_stock
 
 folder = Path(sys.argv[1])
-CLOCK = ("time/time_elapsed", "time/fps", "wall_time_s", "written_at", "command", "revision", "seal")
+CLOCK = ("time/time_elapsed", "time/fps", "time/iterations", "wall_time_s", "written_at", "command", "revision", "seal")
 
 
 def log(path):
@@ -82,11 +89,15 @@ def log(path):
 def content(name):
     if folder.name == "collect":
         return (folder / name / "simpl" / "maze-planner-v0" / "data" / "main_data.hdf5").read_bytes()
-    if folder.name == "adapt":
+    if folder.name in ("adapt", "sac"):
         with np.load(folder / f"{name}.npz") as traces:
             paths = {key: traces[key].tolist() for key in traces.files}
         told = {key: value for key, value in json.loads((folder / f"{name}.json").read_text()).items() if key not in CLOCK}
         return (folder / f"{name}.csv").read_bytes(), paths, told
+    if folder.name in ("sac-her", "rl2"):
+        kind = {"sac-her": GoalSAC, "rl2": TrialPPO}[folder.name]
+        tensors = read_stock(folder / name / "model.zip", kind).tensors
+        return {key: value.numpy().tobytes() for key, value in tensors.items()}, log(folder / name / "progress.csv")
     model = SkillModel.load(folder / name / "skills.safetensors") if folder.name == "extract" else None
     network = model or SkillPriorPEARL.load(folder / name / "model.zip", device="cpu").policy
     return {key: value.numpy().tobytes() for key, value in network.state_dict().items()}, log(folder / name / "progress.csv")
