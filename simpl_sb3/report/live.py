@@ -202,7 +202,7 @@ def _name_points(axes: mpl.axes.Axes, places: Numbers, names: Sequence[str]) -> 
             name, (float(place[0]), float(place[1])), (0, 0), textcoords="offset points", fontsize=7.5
         )
         size = written.get_window_extent().size
-        starts = [np.array([right, up]) * point - size * (left, down) for right, left, up, down in SIDES]
+        starts = [np.array([right, up]) * point - size * np.array([left, down]) for right, left, up, down in SIDES]
         boxes = [Bbox([dot + start, dot + start + size]) for start in starts]
         best = min(range(len(SIDES)), key=lambda side: boxes[side].count_overlaps(taken))
         written.xyann = tuple(starts[best] / point)
