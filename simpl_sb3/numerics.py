@@ -48,6 +48,8 @@ def checked_device(device: th.device | str) -> th.device:
 
     :raises SettingsError: for a device that torch does not know, or that this machine does not have
     """
+    if not isinstance(device, str | th.device):  # a number is a CUDA device to some builds of torch
+        raise SettingsError(f"device is {device!r}: expected auto, cpu, cuda or cuda:N, as a text or a torch device.")
     try:
         found = get_device(device)
         float(th.zeros(1, device=found))  # "meta" has no numbers, "mps" and others may not be there

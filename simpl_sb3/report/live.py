@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
+from matplotlib.transforms import Bbox
 
 from simpl_sb3.report.figures import styled
 from simpl_sb3.report.methods import BLUE, GREEN, GREY, INK, shortened
@@ -24,6 +25,12 @@ DPI = 90
 MAX_PANELS, MAX_TASKS, MAX_POINTS = 40, 60, 200
 """Of a picture: panels, named tasks, and points of a path."""
 GREENS = "#8FD3BC", GREEN, "#00523B"
+SIDES = (
+    *((4, 0, 4, 0), (-4, 1, 4, 0), (4, 0, -4, 1), (-4, 1, -4, 1)),
+    *((6, 0, 0, 0.5), (-6, 1, 0, 0.5), (0, 0.5, 6, 0), (0, 0.5, -6, 1)),
+)
+"""Of a point where its name may stand: typographic points to the right, and the share of the text's width that goes
+back to the left; then the same upwards. The first with most room is taken."""
 GAP, HEAD = 0.08, 0.14
 """Between panels and above one, shares of its width."""
 
@@ -124,7 +131,7 @@ def _draw_walls(axes: mpl.axes.Axes, walls: Walls, origin: Numbers, low: Numbers
 
 def draw_success(tasks: Sequence[str], skills: Sequence[int], values: Numbers, measure: Measure, title: str) -> Picture:
     """
-    A row per task, a column per meta-iteration, green by what was reached; hatched where nothing was lived.
+    A row per task, a column per meta-iteration, green by what was reached; white where nothing was lived.
 
     :param tasks: names, T
     :param skills: lived at the end of each meta-iteration, (N,)
@@ -172,10 +179,31 @@ def draw_latents(places: Numbers, names: Sequence[str], values: Numbers, measure
         dots = axes.scatter(
             places[:, 0], places[:, 1], c=np.nan_to_num(values), cmap=colours, vmin=0.0, vmax=top, s=46, ec=INK, lw=0.5
         )
-        for place, name in zip(places[:MAX_TASKS], names[:MAX_TASKS], strict=True):
-            axes.annotate(shortened(name, 14), place, (4, 4), textcoords="offset points", fontsize=7.5)
         axes.margins(0.1)
         axes.set(xlabel="widest direction of the latents", ylabel="second widest", title=title)
         axes.title.set_horizontalalignment("center")
         figure.colorbar(dots, ax=axes, shrink=0.7).set_label(shortened(f"{measure.label}, lately", 40))
+        _name_points(axes, places[:MAX_TASKS], [shortened(name, 14) for name in names[:MAX_TASKS]])
         return raster(figure)
+
+
+def _name_points(axes: mpl.axes.Axes, places: Numbers, names: Sequence[str]) -> None:
+    """Write a name beside each point, on the side where it covers the fewest points and names."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    FigureCanvasAgg(figure)  # measures text
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # all stays where it was measured
+    point = figure.dpi / 72
+    dots = axes.transData.transform(places)
+    taken = [Bbox([dot - 4 * point, dot + 4 * point]) for dot in dots]
+    for place, dot, name in zip(places, dots, names, strict=True):
+        written = axes.annotate(
+            name, (float(place[0]), float(place[1])), (0, 0), textcoords="offset points", fontsize=7.5
+        )
+        size = written.get_window_extent().size
+        starts = [np.array([right, up]) * point - size * np.array([left, down]) for right, left, up, down in SIDES]
+        boxes = [Bbox([dot + start, dot + start + size]) for start in starts]
+        best = min(range(len(SIDES)), key=lambda side: boxes[side].count_overlaps(taken))
+        written.xyann = tuple(starts[best] / point)
+        taken.append(boxes[best])

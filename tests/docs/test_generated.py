@@ -1,5 +1,6 @@
 """Tables of the site are read from the code, and say all of it."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -7,10 +8,11 @@ from types import ModuleType
 import pytest
 from blocks_for_tests import ROOT, docs_module
 
-from simpl_sb3.algorithms.settings import AdaptationSettings
+from simpl_sb3.algorithms.settings import AdaptationSettings, MetaTrainingSettings
 from simpl_sb3.experiments.presets import PRESETS
 from simpl_sb3.experiments.verbs import VERBS
 from simpl_sb3.settings import Settings, setting
+from simpl_sb3.skills.settings import ExtractionSettings, SkillModelSettings
 
 pytest.importorskip("sphinx", reason="the extra docs is not installed")
 ROOMS = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "api").glob("*.md")}
@@ -65,3 +67,14 @@ def test_every_method_has_a_page() -> None:
 
     pages = {path.stem for path in Path(ROOT / "docs" / "methods").glob("*.md")}
     assert set(METHODS) <= pages
+
+
+def test_whoever_comes_from_the_published_scripts_is_sent_to_settings_that_there_are() -> None:
+    page = (ROOT / "docs" / "from_scripts.md").read_text(encoding="utf-8")
+    tables = page.split("## Skill extraction")[1].split("## What is different")[0]
+    ours = [line.split("|")[-2] for line in tables.splitlines() if line.startswith("| ") and "|---" not in line]
+    named = {name for cell in ours for name in re.findall(r"`([a-z_]+)(?:=[^`]*)?`", cell)}
+    records = (AdaptationSettings, MetaTrainingSettings, ExtractionSettings, SkillModelSettings)
+    elsewhere = {"max_episode_steps"}  # of the environment
+    assert named - elsewhere <= {name for record in records for name in record.names()}
+    assert len(named) > 30

@@ -1,6 +1,7 @@
 """The page in a real browser: a click on a goal, success, the keyboard, and nothing that the policy forbids."""
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,14 @@ import uvicorn
 from browser_for_tests import Tab, browser, chromium
 from play_for_tests import line_choice, shipped
 
+from simpl_sb3.domains import find_domain
 from simpl_sb3.play.server import make_app, open_socket
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="needs chromium (Debian: apt-get install chromium)")
 MAP = "document.querySelector('#agent-0 canvas')"
 MESSAGE = "document.getElementById('message').textContent"
+SOLVED = "state.agents[0].episodes.some((one) => one.success && ['fine-tuning', 'adapted'].includes(one.phase))"
+N_GOALS = 10
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +69,26 @@ def test_a_click_on_a_goal_leads_to_success(address: str, new_tab: Any, tmp_path
     assert tab.screenshot(tmp_path / "page.png").stat().st_size > 20_000
     assert tab.complaints() == []
     assert tab.requested() == {address.split("/")[2]}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7_200)
+def test_clicks_on_goals_of_no_list_lead_to_adapted_agents(address: str, new_tab: Any) -> None:
+    """Beside SPiRL, as the page begins; this process's CPU seconds, so that a busy machine does not count."""
+    tab, taken = new_tab(), {}
+    tab.open(address, 1400, 1400)
+    tab.wait(f"Boolean(window.playground?.about && {MAP})")
+    for task in find_domain("maze").tasks(f"random:{N_GOALS}:7"):
+        tab.value("document.getElementById('reset').click()")
+        tab.wait("!state.running")
+        started = time.process_time()
+        tab.click(*place(tab, *task.goal))
+        tab.wait("state.running")
+        while not (solved := tab.value(SOLVED)) and time.process_time() - started < 90.0:
+            time.sleep(0.5)
+        taken[task.name] = round(time.process_time() - started, 1), solved
+    assert sum(solved for _, solved in taken.values()) >= 0.8 * N_GOALS, taken
+    print(taken)  # noqa: T201 - for whoever asks with -s
 
 
 def test_the_keyboard_chooses_a_goal_and_a_phone_sees_the_whole_width(address: str, new_tab: Any) -> None:

@@ -16,6 +16,8 @@ MAZE = ["--env", "SimplMazeSkills-v0"]
 SHORT = ["--seed", "0", "--eval-freq", "-1", "-f", "logs"]
 ZOO = importlib.util.find_spec("rl_zoo3") is not None
 needs_zoo = pytest.mark.skipif(not ZOO, reason="the extra zoo is not installed")
+patient = pytest.mark.timeout(1_800)
+"""Against what stands still: on a busy machine each command takes a minute to import all that the zoo imports."""
 
 
 @pytest.mark.parametrize(
@@ -67,6 +69,7 @@ def python(folder: Path, *words: str) -> str:
 
 @pytest.mark.zoo
 @needs_zoo
+@patient
 @pytest.mark.parametrize("algo", ["sac", "tqc", "ppo"])
 def test_sb3s_algorithms_train_by_the_zoos_own_command(algo: str, tmp_path: Path) -> None:
     common = ["--algo", algo, *MAZE, "--gym-packages", "simpl_sb3.zoo"]
@@ -80,6 +83,7 @@ def test_sb3s_algorithms_train_by_the_zoos_own_command(algo: str, tmp_path: Path
 
 @pytest.mark.zoo
 @needs_zoo
+@patient
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_ours_train_by_the_same_command(algo: str, tmp_path: Path) -> None:
     less = {"spirl": ["batch_size:8"], "simpl": ["n_envs:2", "gradient_steps:1"]}[algo]
