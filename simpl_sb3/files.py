@@ -14,11 +14,49 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-__all__ = ["check_room", "remove_files", "replace_folder", "write_atomically"]
+__all__ = [
+    "MOST_TEXT",
+    "check_room",
+    "open_regular",
+    "read_regular",
+    "remove_files",
+    "replace_folder",
+    "write_atomically",
+]
 
 PREFIX = ".simpl-writing-"
 A_DAY = 24 * 3600.0  # seconds
+MOST = 1 << 36  # bytes of a file that is read at once
+MOST_TEXT = 1 << 27
+"""Bytes of a text, such as JSON, that is read."""
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """
+    A file to read, once it is found to be one: a device has no end, and a pipe may have no beginning.
+
+    :raises OSError: for a file that is missing, a folder, a device, a pipe
+    """
+    if not Path(path).is_file():
+        missing = not Path(path).exists()
+        reason = os.strerror(errno.ENOENT) if missing else "it is no regular file"
+        raise OSError(errno.ENOENT if missing else errno.EINVAL, reason, os.fspath(path))
+    return Path(path).open("rb")
+
+
+def read_regular(path: str | os.PathLike[str], at_most: int = MOST) -> bytes:
+    """
+    The content of a regular file.
+
+    :param at_most: largest size, bytes
+    :raises OSError: as :func:`open_regular`, and for a larger file
+    """
+    with open_regular(path) as file:
+        if (size := os.fstat(file.fileno()).st_size) > at_most:
+            raise OSError(errno.EFBIG, f"it has {size} bytes, expected at most {at_most}", os.fspath(path))
+        return file.read(size)
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:

@@ -13,8 +13,9 @@ import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import Any, BinaryIO
+
+from simpl_sb3.files import open_regular
 
 __all__ = ["BLANK", "KEY", "MARK", "check_seal", "check_zip_seal", "open_zip", "seal", "seal_zip"]
 
@@ -86,9 +87,10 @@ def open_zip(path: Any, packed: bool = True) -> Iterator[zipfile.ZipFile]:
     :param path: of the file, or the open file
     :param packed: whether its members may be packed; those that are not cannot be larger than the file
     :raises ValueError: for a damaged file, or one with packed members
+    :raises OSError: for what is no regular file
     :raises zipfile.BadZipFile: for another kind
     """
-    with nullcontext(path) if hasattr(path, "read") else Path(path).open("rb") as file:
+    with nullcontext(path) if hasattr(path, "read") else open_regular(path) as file:
         check_zip_seal(file)
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from kills_for_tests import write_half
 
-from simpl_sb3.files import _host, remove_files, replace_folder, write_atomically
+from simpl_sb3.files import _host, read_regular, remove_files, replace_folder, write_atomically
+from simpl_sb3.seals import open_zip
 
 
 def names(folder: Path) -> list[str]:
@@ -182,3 +183,28 @@ def test_a_leftover_cannot_send_a_folder_elsewhere(tmp_path: Path) -> None:
     with replace_folder(root / "new"):
         pass
     assert not (tmp_path / "outside").exists()
+
+
+@pytest.mark.parametrize("kind", ["missing", "folder", "device", "pipe", "large"])
+def test_what_is_no_regular_file_is_not_read(kind: str, tmp_path: Path) -> None:
+    """A device has no end, and a pipe that nobody writes to no beginning: neither is opened."""
+    path = tmp_path / "file"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "large":
+        path.write_bytes(bytes(11))
+    with pytest.raises(OSError, match="No such file" if kind == "missing" else "no regular file|has 11 bytes"):
+        read_regular(path, 10)
+    if kind != "large":
+        with pytest.raises(OSError, match="file"), open_zip(path):
+            pass
+
+
+def test_a_regular_file_is_read_by_a_link_too(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    assert read_regular(tmp_path / "link", 7) == b"content"

@@ -32,6 +32,16 @@ _ADVICE = (
 _MAX_GEOMS = 10_000
 
 
+def _advice() -> str:
+    """What to do: what the user chose comes before what may have to be installed."""
+    device, asked = os.environ.get("MUJOCO_EGL_DEVICE_ID"), os.environ.get("MUJOCO_GL", "").strip()
+    if device is not None:
+        return f"Unset MUJOCO_EGL_DEVICE_ID, which is {device!r}, or correct it."
+    if asked and asked.lower() not in ("egl", *_UNDECIDED):
+        return f"Unset MUJOCO_GL, which is {asked!r}; where there is no EGL either: {_ADVICE[0].lower()}{_ADVICE[1:]}"
+    return _ADVICE
+
+
 def _ways() -> list[str]:
     """
     The ways to OpenGL to try, in order: what MUJOCO_GL says now, else those that need no display before the others.
@@ -109,9 +119,7 @@ class OffScreenRenderer:
                 self.close()
                 flaws.append(str(error))
                 cause = error
-        device = os.environ.get("MUJOCO_EGL_DEVICE_ID")
-        advice = _ADVICE if device is None else f"Unset MUJOCO_EGL_DEVICE_ID, which is {device!r}, or correct it."
-        raise DrawingError(f"MuJoCo cannot draw here ({'; '.join(flaws)}). {advice}") from cause
+        raise DrawingError(f"MuJoCo cannot draw here ({'; '.join(flaws)}). {_advice()}") from cause
 
     def _try(self, way: str, width: int, height: int) -> None:
         try:

@@ -26,6 +26,7 @@ from simpl_sb3.bars import EpisodeBar
 from simpl_sb3.experience.buffer import TaskReplayBuffer
 from simpl_sb3.experience.collector import EpisodeCollector, FinishedEpisode, Job, SkillStep
 from simpl_sb3.experience.env_states import holds_episodes
+from simpl_sb3.experience.workers import answering
 from simpl_sb3.settings import checked_seed
 from simpl_sb3.skills.base import Skills
 from simpl_sb3.skills.held_envs import generator_states, generators_of
@@ -61,7 +62,7 @@ def adapt_tasks(
     :param checkpoints: where to go on from, and what is written on the way; None for nothing
     :return: the adapted agents, in the tasks' order
     """
-    check_given_tasks(tasks, env.num_envs)
+    check_given_tasks(tasks, env)
     with shown_episodes(on_episode, progress_bar, tasks, settings.n_episodes) as tell:
         return Adaptation(env, tasks, skills, model, settings, seed, tell, checkpoints).run()
 
@@ -135,7 +136,7 @@ class Adaptation:
         on_episode: OnEpisode | None = None,
         checkpoints: AdaptationCheckpoints | None = None,
     ) -> None:
-        check_given_tasks(tasks, env.num_envs)
+        check_given_tasks(tasks, env)
         self.env, self.tasks, self.skills, self.settings = env, tuple(tasks), skills, settings
         self.checkpoints = checkpoints
         self.meta = None if model is None else model.policy
@@ -183,7 +184,8 @@ class Adaptation:
         if self.seed is not None:
             set_random_seed(self.seed)
             self.env.seed(10_000 + 1_000 * self.seed)  # apart from one another, and from meta-training's
-        self.env.reset()
+        with answering(self.env):
+            self.env.reset()
         if self.checkpoints is not None:
             self.checkpoints.take_up(self)
         for collector in self.steps():

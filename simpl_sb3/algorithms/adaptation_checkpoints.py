@@ -44,7 +44,7 @@ from simpl_sb3.algorithms.files import MAX_MEMBER_BYTES, check_finite, member, t
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.errors import ModelFileError, SettingsError, SimplError
 from simpl_sb3.experience.collector import FinishedEpisode
-from simpl_sb3.files import remove_files, write_atomically
+from simpl_sb3.files import read_regular, remove_files, write_atomically
 from simpl_sb3.npz import arrays_of, npz_bytes
 from simpl_sb3.seals import BLANK, open_zip, seal
 from simpl_sb3.skills.tensor_files import read_tensors
@@ -226,7 +226,7 @@ class AdaptationCheckpoints:
             agents[index].replay_buffer.copy_ring(0, parts.buffers["replay"], index)
             adaptation.give_task(agents[index], index)
         files = [self.folder / Path(name).name for name in parts.data["episode_files"]]
-        ended = [each for file in files for each in ended_of(arrays_of(file.read_bytes()), adaptation.tasks)]
+        ended = [each for file in files for each in ended_of(arrays_of(read_regular(file)), adaptation.tasks)]
         return agents, ended
 
     def _take(

@@ -6,7 +6,7 @@ from typing import Any
 
 from simpl_sb3.errors import ModelFileError
 from simpl_sb3.experience.buffer import TaskReplayBuffer
-from simpl_sb3.files import write_atomically
+from simpl_sb3.files import read_regular, write_atomically
 from simpl_sb3.npz import arrays_of, npz_bytes
 
 __all__ = ["MAX_BUFFER_BYTES", "existing", "load_buffer", "save_buffer", "with_ending"]
@@ -53,7 +53,7 @@ def load_buffer(buffer: TaskReplayBuffer, path: Any) -> None:
     """
     path = existing(path, ".npz", "replay buffer")
     try:
-        buffer.take_state(arrays_of(path.read() if hasattr(path, "read") else pathlib.Path(path).read_bytes()))
+        buffer.take_state(arrays_of(path.read() if hasattr(path, "read") else read_regular(path)))
     except ModelFileError:
         raise
     except Exception as error:  # noqa: BLE001 - as in load

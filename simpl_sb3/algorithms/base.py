@@ -29,6 +29,7 @@ from simpl_sb3.algorithms.training_state import TrainingState, capture, resume
 from simpl_sb3.algorithms.updates import Learner
 from simpl_sb3.errors import EnvironmentSpecError, SettingsError
 from simpl_sb3.experience.buffer import TaskReplayBuffer
+from simpl_sb3.experience.workers import answering
 from simpl_sb3.interrupts import uninterrupted
 from simpl_sb3.numerics import checked_device
 from simpl_sb3.settings import checked_number, checked_seed, unknown_names, with_settings
@@ -204,9 +205,10 @@ class SkillAlgorithm(SharedAlgorithm):
         self.border_calls, state, self._state = [], None if reset_num_timesteps else self._state, None
         self._updates_left = 0
         self._losses.clear()
-        total_timesteps, chain = self._setup_learn(
-            total_timesteps, [*callbacks, *bar], reset_num_timesteps, tb_log_name
-        )
+        with answering(self.env):  # SB3 resets the environments
+            total_timesteps, chain = self._setup_learn(
+                total_timesteps, [*callbacks, *bar], reset_num_timesteps, tb_log_name
+            )
         self._succeeded = np.zeros(self.n_envs, bool)  # in the episodes that run
         if state is not None:
             resume(self, state)

@@ -51,7 +51,7 @@ class AdaptationEvalCallback(BaseCallback):
         **settings: Any,
     ) -> None:
         super().__init__(verbose)
-        check_given_tasks(tasks, env.num_envs)
+        check_given_tasks(tasks, env)
         self.env, self.tasks, self.seed = env, tuple(tasks), checked_seed(seed)
         self.eval_freq = checked_number("eval_freq", eval_freq, 1)
         self.n_last_episodes = checked_number("n_last_episodes", n_last_episodes, 1)

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from simpl_sb3.experience.buffer import TaskReplayBuffer
-from simpl_sb3.files import write_atomically
+from simpl_sb3.files import read_regular, write_atomically
 from simpl_sb3.npz import arrays_of, npz_bytes
 
 __all__ = ["ROWS", "STATE", "Buffers", "RowChunks", "number_of", "remove_older", "states"]
@@ -114,7 +114,7 @@ class RowChunks:
         :raises ModelFileError: for rows of other buffers; and what reading a damaged file raises
         """
         for chunk in self.named:
-            rows = arrays_of((self.folder / Path(chunk["file"]).name).read_bytes())
+            rows = arrays_of(read_regular(self.folder / Path(chunk["file"]).name))
             for name, buffer in buffers.items():
                 own = f"{name}."
                 buffer.append({part.removeprefix(own): rows[part] for part in rows if part.startswith(own)})

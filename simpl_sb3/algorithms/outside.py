@@ -67,6 +67,11 @@ class Outside:
         self.observation_space = skills.observation_space if model is None else model.observation_space
         self.action_space = skill_action_space(skills) if model is None else model.action_space
 
+    @property
+    def unwrapped(self) -> "Outside":
+        """Itself, as of a vec env without wrappers."""
+        return self
+
     def reset(self) -> None:
         """Nothing: an episode begins with the observation that ``act`` is given."""
 

@@ -32,6 +32,7 @@ from simpl_sb3.algorithms.updates import NoLearner
 from simpl_sb3.experience.buffer import TaskReplayBuffer
 from simpl_sb3.experience.collector import FinishedEpisode, Job
 from simpl_sb3.experience.episode import SkillEpisode
+from simpl_sb3.experience.workers import answering
 from simpl_sb3.settings import checked_seed
 
 
@@ -225,13 +226,14 @@ class SkillPriorMAML(TaskTraining):
         :raises SkillMismatchError: for an environment with other skills
         """
         self._check_env(env)
-        check_given_tasks(tasks, env.num_envs)
+        check_given_tasks(tasks, env)
         chosen = self.adaptation_settings(**settings)
         seed = checked_seed(seed)
         if seed is not None:
             set_random_seed(seed)
             env.seed(10_000 + 1_000 * seed)
-        env.reset()
+        with answering(env):
+            env.reset()
         actors = self._make_policy(len(tasks)).to(self.device)
         actors.take(self.policy.weights(len(tasks)))
         lived, bar = 0, self.verbose >= 1 if progress_bar is None else progress_bar

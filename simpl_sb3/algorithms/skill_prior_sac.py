@@ -21,6 +21,7 @@ from simpl_sb3.algorithms.settings import INITIAL_MULTIPLIER, PolicySettings, Sk
 from simpl_sb3.algorithms.updates import AgentLearner
 from simpl_sb3.experience.buffer import TaskReplayBuffer
 from simpl_sb3.experience.workers import answering
+from simpl_sb3.skills.asking import attributes_of
 from simpl_sb3.skills.fit import find_skills
 
 
@@ -187,7 +188,7 @@ class SkillPriorSAC(SkillAlgorithm):
 
     def _warn_of_other_task(self, env: VecEnv | None) -> None:
         try:
-            tasks = [] if env is None else env.get_attr("task")
+            tasks = [] if env is None else attributes_of(env, "task")
         except (AttributeError, TypeError):
             return  # an environment without tasks
         names = {str(getattr(task, "name", task)) for task in tasks}
@@ -225,6 +226,6 @@ class SkillPriorSAC(SkillAlgorithm):
 def _attribute(env: VecEnv, name: str) -> Sequence[Any]:
     """The first environment's attribute, or nothing where there is none."""
     try:
-        return env.get_attr(name)[0] or ()
+        return attributes_of(env, name)[0] or ()
     except AttributeError:
         return ()

@@ -23,7 +23,7 @@ from simpl_sb3.algorithms.files import MAX_MEMBER_BYTES, member, tensor_bytes
 from simpl_sb3.algorithms.stock_checkpoints import StockCheckpointCallback, learned, take_learned, take_up
 from simpl_sb3.errors import ModelFileError
 from simpl_sb3.experience.collector import FinishedEpisode
-from simpl_sb3.files import remove_files, write_atomically
+from simpl_sb3.files import read_regular, remove_files, write_atomically
 from simpl_sb3.npz import arrays_of, npz_bytes
 from simpl_sb3.seals import BLANK, open_zip, seal
 from simpl_sb3.skills.tensor_files import read_tensors
@@ -73,7 +73,7 @@ class AgentCheckpoints(StockCheckpointCallback):
         more = self._take_done(model) if self.done else take_up(model, self.folder).checkpoint["more"]
         self._spent, self._files = float(more["seconds"]), [Path(name).name for name in more["episodes"]]
         self.checkpoints.spent += self._spent
-        files = [(self.folder / name).read_bytes() for name in self._files]
+        files = [read_regular(self.folder / name) for name in self._files]
         ended = [finished for file in files for _, finished in ended_of(arrays_of(file), [self.task])]
         self.checkpoints.n_episodes += len(ended)
         if self.checkpoints.verbose >= 1 and not self.done:

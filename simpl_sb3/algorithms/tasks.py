@@ -6,6 +6,7 @@ from typing import Any
 from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.errors import EnvironmentSpecError, SettingsError
+from simpl_sb3.skills.asking import attributes_of, in_processes
 
 __all__ = ["check_given_tasks", "check_tasks", "default_timesteps", "find_tasks", "task_of"]
 
@@ -21,14 +22,13 @@ def find_tasks(env: VecEnv, expected: Sequence[str] = ()) -> tuple[Any, ...]:
         contract
     """
     try:
-        tasks = tuple(env.get_attr("train_tasks")[0])
+        tasks = tuple(attributes_of(env, "train_tasks")[0])
     except (AttributeError, TypeError):
         tasks = ()
     except (EOFError, ConnectionError) as error:
         raise EnvironmentSpecError(
-            "The environments' process ended when it was asked for train_tasks. It cannot send tasks whose class is "
-            "defined in the script that runs: expected environment and tasks in a module that the script imports, or "
-            'SubprocVecEnv(..., start_method="fork").'
+            "The environments' process ended when it was asked for train_tasks; its own error stands above. Expected "
+            "tasks that can be sent to another process: plain data, without functions, files or locks."
         ) from error
     if not tasks:
         raise EnvironmentSpecError(
@@ -57,7 +57,7 @@ def default_timesteps(env: VecEnv, horizon: int) -> int:
     """
     for name in ("spec", "_max_episode_steps"):  # the second is that of gymnasium.wrappers.TimeLimit
         try:
-            found = env.get_attr(name)[0]
+            found = attributes_of(env, name)[0]
         except (AttributeError, TypeError):
             continue
         limit = getattr(found, "max_episode_steps", found)
@@ -70,18 +70,22 @@ def default_timesteps(env: VecEnv, horizon: int) -> int:
     )
 
 
-def check_given_tasks(tasks: Any, n_envs: int) -> None:
+def check_given_tasks(tasks: Any, env: VecEnv) -> None:
     """
+    Check tasks that environments are to be given; those in processes of their own take them after this.
+
     :param tasks: to adapt to
-    :param n_envs: as many are expected
+    :param env: as many environments are expected
     :raises SettingsError: for another number, no sequence, or texts
     """
     sized = not isinstance(tasks, str) and hasattr(tasks, "__len__")
-    if not sized or len(tasks) != n_envs:
+    if not sized or len(tasks) != env.num_envs:
         given = f"{len(tasks)} tasks" if sized else "The text " * isinstance(tasks, str) + repr(tasks)
-        raise SettingsError(f"{given} for {n_envs} environments: expected a sequence of as many tasks.")
+        raise SettingsError(f"{given} for {env.num_envs} environments: expected a sequence of as many tasks.")
     if texts := [task for task in tasks if isinstance(task, str)]:
         raise SettingsError(f"The task {texts[0]!r} is a text: expected a task, such as env.unwrapped.test_tasks[0].")
+    if in_processes(env) and env.has_attr("train_tasks"):
+        env.get_attr("train_tasks")  # what comes with its class goes back with it
 
 
 def task_of(env: VecEnv) -> Any:
@@ -91,7 +95,7 @@ def task_of(env: VecEnv) -> Any:
     :raises SettingsError: for an environment that tells none
     """
     try:
-        return env.get_attr("task")[0]
+        return attributes_of(env, "task")[0]
     except AttributeError:
         raise SettingsError("task is None, and the environment tells no task of its own: expected a task.") from None
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from simpl_sb3.demonstrations.windows import Episode
-from simpl_sb3.files import remove_files, write_atomically
+from simpl_sb3.files import read_regular, remove_files, write_atomically
 from simpl_sb3.npz import arrays_of, npz_bytes
 
 __all__ = ["KeptEpisodes"]
@@ -83,7 +83,7 @@ def _read(path: Path) -> list[Episode]:
     """
     :raises Exception: for a damaged file, of many kinds
     """
-    arrays = arrays_of(path.read_bytes())
+    arrays = arrays_of(read_regular(path))
     observations, actions, lengths, numbers = (
         arrays[name] for name in ("observations", "actions", "lengths", "numbers")
     )

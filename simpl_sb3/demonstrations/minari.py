@@ -109,7 +109,11 @@ def open_minari(dataset_id: str, root: str | Path | None = None) -> MinariDatase
             "domain; minari download fetches published ones"
         )
     try:
+        size = _size(path)
         metadata = MinariStorage.read_raw_metadata(path)
+        declared = metadata.get("total_episodes")
+        if isinstance(declared, int | float) and declared > size:  # Minari makes an array of their numbers
+            raise DatasetError(f"{dataset_id}: is said to have {declared} episodes, and its files have {size} bytes")
         if "observation_space" not in metadata or "action_space" not in metadata:
             # Minari would build the environment to find out, and a dataset's own spec is code.
             raise DatasetError(f"{dataset_id}: its metadata does not state observation and action space")
@@ -120,6 +124,19 @@ def open_minari(dataset_id: str, root: str | Path | None = None) -> MinariDatase
         raise DatasetError(f"{dataset_id}: cannot be read as a Minari dataset: {error!r:.300}") from error
     except (OSError, ImportError, RuntimeError) as error:  # RuntimeError: also of nesting, and what is not implemented
         raise DatasetError(f"{dataset_id}: cannot be read as a Minari dataset: {error}") from error
+
+
+def _size(folder: Path) -> int:
+    """
+    Bytes of the files in a folder.
+
+    :raises OSError: where something in it is no regular file, such as a device or a pipe, which have no end
+    """
+    parts = [part for part in folder.rglob("*") if not part.is_dir()]
+    for part in parts:
+        if not part.is_file():
+            raise OSError(errno.EINVAL, "it is no regular file", str(part))
+    return sum(part.stat().st_size for part in parts)
 
 
 def datasets_folder(root: str | Path | None = None) -> Path:

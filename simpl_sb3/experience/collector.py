@@ -134,8 +134,9 @@ class EpisodeCollector:
 
     def _reset(self, index: int, job: Job) -> np.ndarray:
         """The first observation of an episode on a job's task."""
-        self.env.env_method("set_task", job.task, indices=[index])
-        observation, _ = self.env.env_method("reset", indices=[index])[0]
+        with answering(self.env):
+            self.env.env_method("set_task", job.task, indices=[index])
+            observation, _ = self.env.env_method("reset", indices=[index])[0]
         return np.asarray(observation)
 
     def _set_active(self, active: np.ndarray) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.errors import EnvironmentSpecError
+from simpl_sb3.skills.asking import in_processes
 
 __all__ = ["WORKER_SECONDS", "answering"]
 
@@ -23,7 +24,7 @@ def answering(env: VecEnv) -> Iterator[None]:
     :raises EnvironmentSpecError: where a process ended, or gave no answer for ``WORKER_SECONDS``
     """
     bare: Any = env.unwrapped
-    processes = getattr(bare, "processes", None)
+    processes = in_processes(env)
     if not processes:
         yield
         return

@@ -69,6 +69,7 @@ from typing import Any, TypeVar, get_args, get_origin
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.experiments.grid import Budget, Grid, GridMethod, GridTasks
 from simpl_sb3.experiments.stage import KINDS
+from simpl_sb3.files import MOST_TEXT, read_regular
 
 __all__ = ["find_grid", "read_grid", "shipped_grids"]
 
@@ -102,7 +103,7 @@ def read_grid(path: Path) -> Grid:
     :raises SettingsError: for a file that is none, a key, method, preset, task set or setting that there is not
     """
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(read_regular(path, MOST_TEXT).decode())
     except OSError as error:
         raise SettingsError(f"{path} cannot be read ({error.strerror}): expected a grid file.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:

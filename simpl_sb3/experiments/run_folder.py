@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.experiments.stage import Stage
-from simpl_sb3.files import remove_files, write_atomically
+from simpl_sb3.files import MOST_TEXT, read_regular, remove_files, write_atomically
 from simpl_sb3.results.provenance import command_line, git_revision, machine, package_versions, plain
 
 __all__ = [
@@ -59,7 +59,7 @@ def state_of(folder: Path) -> RunState:
     :param folder: an output of ``extract`` or ``meta-train``
     """
     try:
-        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        run = json.loads(read_regular(folder / "run.json", MOST_TEXT))
         return "interrupted" if run.get("state", "finished") != "finished" else "finished"
     except (OSError, ValueError, AttributeError, RecursionError):
         return "unfinished" if (folder / "stage.json").exists() else "absent"
@@ -79,7 +79,7 @@ def _unfinished_key(folder: Path) -> str | None:
 def stage_note(folder: Path, name: str = "stage.json") -> dict[str, Any]:
     """What :func:`write_stage_note` wrote into a folder; empty where nothing can be read."""
     try:
-        note = json.loads((folder / name).read_text(encoding="utf-8"))
+        note = json.loads(read_regular(folder / name, MOST_TEXT))
     except (OSError, ValueError, RecursionError):
         return {}
     return note if isinstance(note, dict) else {}
@@ -102,11 +102,11 @@ def lineage_of(artefact: str | Path | None) -> list[dict[str, Any]]:
     if artefact is None:
         return []
     try:
-        run = json.loads((Path(artefact).parent / "run.json").read_text(encoding="utf-8"))
+        run = json.loads(read_regular(Path(artefact).parent / "run.json", MOST_TEXT))
         own = {"stage": run["stage"], "key": run["key"], "seed": run["settings"].get("seed")}
         own |= {"wall_time_s": run.get("wall_time_s"), "env_steps": run["metrics"].get("env_steps")}
         before = run.get("lineage") or lineage_of(run.get("inputs", {}).get("source"))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
         return []
     return [*before, own]
 

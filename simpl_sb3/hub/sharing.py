@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from simpl_sb3.errors import HubError, ModelFileError, SettingsError, SimplError
+from simpl_sb3.files import read_regular
 from simpl_sb3.hub.card import findings, model_card
 from simpl_sb3.hub.files import MODEL, SKILLS, Facts, check_file, facts_of, model_skills, write_sealed
 from simpl_sb3.results.provenance import command_line, git_revision, machine, package_versions, plain
@@ -131,8 +132,7 @@ def _provenance(given: StrPath | Mapping[str, Any] | None, beside: Path | None, 
         own |= {"git": dict(git_revision()), "machine": machine(), "versions": package_versions()}
         return dict(plain(own, "provenance"))
     try:
-        content = Path(given).read_bytes()
-        record = json.loads(content) if len(content) <= MAX_JSON_BYTES else None
+        record = json.loads(read_regular(given, MAX_JSON_BYTES))
     except (OSError, ValueError, RecursionError) as error:
         raise SettingsError(f"{given} is no provenance ({error}): expected a JSON such as run.json.") from None
     if not isinstance(record, dict):

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from simpl_sb3.errors import ResultsError
+from simpl_sb3.files import MOST_TEXT, read_regular
 from simpl_sb3.report.chart import Series, svg_chart
 from simpl_sb3.report.groups import Group, Line
 from simpl_sb3.report.methods import GREY, PALETTE, has_meta_training, label_of, line_colours, shortened
@@ -103,9 +105,13 @@ def read_training(log: Path, column: str) -> Training | None:
     :param log: a ``progress.csv`` with ``run.json`` (or ``provenance.json``) beside it
     :param column: of the measure, ``success`` or ``return``
     :return: what it says; None where it counts no episodes, or no such value
+    :raises ResultsError: for a file that is no log
     """
     text = read_bytes(log, "a progress.csv", MAX_LOG_BYTES).decode("utf-8", errors="replace")
-    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    try:
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    except csv.Error as error:
+        raise ResultsError(f"{log}: {error}; expected a log of Stable-Baselines3") from error
     episodes = np.array([_number(row.get("time/episodes")) for row in rows])
     for name in (f"rollout/{column}_posterior", f"rollout/{column}_exploration", f"rollout/{_plain_name(column)}"):
         values = np.array([_number(row.get(name)) for row in rows])
@@ -132,10 +138,10 @@ def _number(text: Any) -> float:
 def _settings(folder: Path) -> Mapping[str, Any]:
     for name in ("run.json", "stage.json"):
         try:
-            run = json.loads((folder / name).read_text(encoding="utf-8"))
+            run = json.loads(read_regular(folder / name, MOST_TEXT))
             found = run.get("settings") or run["stage"]["settings"]
             return found if isinstance(found, dict) else {}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
     return {}
 

@@ -16,7 +16,7 @@ from stable_baselines3.common.logger import HumanOutputFormat, Logger, configure
 from simpl_sb3.bars import progress
 from simpl_sb3.demonstrations.windows import DemonstrationDataset, WindowBatch
 from simpl_sb3.errors import DivergenceError, ModelFileError, SettingsError, SkillMismatchError
-from simpl_sb3.files import write_atomically
+from simpl_sb3.files import read_regular, write_atomically
 from simpl_sb3.functional import behaviour_cloning_loss, prior_fit_loss, skill_loss, standard_gaussian_kl
 from simpl_sb3.interrupts import uninterrupted
 from simpl_sb3.logs import hide_later_events
@@ -329,7 +329,7 @@ class SkillExtractor:
                         raise
             return self.n_updates
         try:
-            state = read_tensors(Path(path).read_bytes())
+            state = read_tensors(read_regular(path))
             given = json.loads(state["settings"])
             if _without_provenance(given) != _without_provenance(self.model.settings):
                 raise ModelFileError(f"it is of another model: {state['settings']}")

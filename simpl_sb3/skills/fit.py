@@ -7,6 +7,7 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize, unwrap_vec_wrapper
 
 from simpl_sb3.errors import EnvironmentSpecError, SettingsError, SkillMismatchError
+from simpl_sb3.skills.asking import attributes_of
 from simpl_sb3.skills.base import Skills
 
 __all__ = ["check_fit", "find_skills", "skill_action_space"]
@@ -111,7 +112,8 @@ def find_skills(env: VecEnv, algorithm: str) -> Skills:
             "expected an environment without it."
         )
     try:
-        return env.get_attr("skills")[0]
+        skills: Skills = attributes_of(env, "skills")[0]
+        return skills
     except AttributeError:
         raise EnvironmentSpecError(
             f"{algorithm} acts through skills, and this environment has none: wrap it in "

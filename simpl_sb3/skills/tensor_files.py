@@ -13,6 +13,7 @@ import torch as th
 from safetensors import SafetensorError, safe_open
 
 from simpl_sb3.errors import ModelFileError
+from simpl_sb3.files import open_regular
 from simpl_sb3.seals import KEY, check_seal, open_zip
 
 __all__ = [
@@ -187,7 +188,7 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, str]:
         raise ModelFileError(f"{path} is no skill model, or damaged: its header has {', '.join(unknown)}")
     if KEY in metadata:
         try:
-            with Path(path).open("rb") as bare:
+            with open_regular(path) as bare:
                 check_seal(bare, metadata[KEY])
         except ValueError as error:
             raise ModelFileError(f"{path}: {error}") from None

@@ -7,6 +7,7 @@ import gymnasium as gym
 import numpy as np
 
 from simpl_sb3.errors import EnvironmentSpecError, SettingsError
+from simpl_sb3.skills.asking import sendable
 from simpl_sb3.skills.base import SKILL_BOUND, Skills
 from simpl_sb3.skills.checks import check_numbers, checked_reset, checked_step, setter_of, success_of
 from simpl_sb3.skills.fit import check_fit, skill_action_space
@@ -80,6 +81,10 @@ class SkillActionWrapper(gym.Wrapper[np.ndarray, np.ndarray, Any, np.ndarray], g
     @task.setter
     def task(self, task: Any) -> None:
         self.set_task(task)
+
+    def get_wrapper_attr(self, name: str) -> Any:
+        """As in Gymnasium; from a process of its own, the tasks of the script that runs can be sent."""
+        return sendable(super().get_wrapper_attr(name))
 
     def set_task(self, task: Any) -> None:
         """Give the environment a task, which stays until changed; Gymnasium's own wrappers do not pass this on."""

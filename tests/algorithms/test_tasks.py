@@ -21,6 +21,8 @@ class Goal:
 class Asked:
     """A vec env that answers with some tasks, or with an exception."""
 
+    unwrapped = None  # no processes
+
     def __init__(self, answer: Any, takes: bool | None = True) -> None:
         self.answer, self.takes = answer, takes
 
@@ -54,8 +56,8 @@ def test_tasks_that_no_method_takes() -> None:
 
 @pytest.mark.parametrize("error", [EOFError(), BrokenPipeError(), ConnectionResetError()])
 def test_tasks_that_a_worker_cannot_send(error: Exception) -> None:
-    """Their class is defined in the script, and the worker, which pickles it, ends without a word."""
-    with pytest.raises(EnvironmentSpecError, match=r"expected environment and tasks in a module .* start_method="):
+    """The worker, which pickles them, ends without a word."""
+    with pytest.raises(EnvironmentSpecError, match="Expected tasks that can be sent to another process: plain data"):
         ask(error)
 
 
@@ -83,6 +85,8 @@ def test_two_tasks_of_one_name_and_other_tasks_than_expected() -> None:
 
 class Limited:
     """A vec env with two tasks, and with what tells its time limit."""
+
+    unwrapped = None  # no processes
 
     def __init__(self, **known: Any) -> None:
         self.known = {"train_tasks": (Goal("a"), Goal("b")), **known}
@@ -116,10 +120,10 @@ def test_without_a_time_limit_the_number_has_to_be_given() -> None:
 @pytest.mark.parametrize("given", [None, 5, "target", (), (Goal("a"),), ("a", "b")])
 def test_tasks_to_adapt_to_that_are_none(given: Any) -> None:
     with pytest.raises(SettingsError, match=r"expected a sequence of as many tasks|is a text: expected a task"):
-        check_given_tasks(given, 2)
+        check_given_tasks(given, SkillVecEnv([CountingEnv] * 2, tiny_skills()))
 
 
 def test_the_task_of_an_environment_that_tells_none() -> None:
-    assert task_of(cast(VecEnv, SimpleNamespace(get_attr=lambda _: ["a", "b"]))) == "a"
+    assert task_of(cast(VecEnv, SimpleNamespace(get_attr=lambda _: ["a", "b"], unwrapped=None))) == "a"
     with pytest.raises(SettingsError, match="task is None, and the environment tells no task"):
         task_of(SkillVecEnv([CountingEnv], tiny_skills()))

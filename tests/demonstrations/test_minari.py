@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -361,6 +362,26 @@ def test_settings_that_are_none() -> None:
         with pytest.raises(DatasetError, match="no JSON object"):
             read_settings("ours-v0")
         assert load_minari("ours-v0", 10).env_id is None
+
+
+@pytest.mark.parametrize("number", [10**9, 1e9, 1e300])
+def test_more_episodes_than_files_can_hold_cost_no_memory(number: float) -> None:
+    write_minari("ours-v0", indexed_episodes([12]), OBSERVATIONS, ACTIONS)
+    metadata = get_dataset_path("ours-v0") / "data" / "metadata.json"
+    metadata.write_text(json.dumps(json.loads(metadata.read_text()) | {"total_episodes": number}))
+    for read in (read_settings, lambda dataset_id: load_minari(dataset_id, 10)):
+        with pytest.raises(DatasetError, match=r"is said to have .* episodes, and its files have \d+ bytes"):
+            read("ours-v0")
+
+
+@pytest.mark.parametrize("name", ["metadata.json", "main_data.hdf5"])
+def test_files_without_an_end_are_not_opened(name: str) -> None:
+    write_minari("ours-v0", indexed_episodes([12]), OBSERVATIONS, ACTIONS)
+    path = get_dataset_path("ours-v0") / "data" / name
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(DatasetError, match="no regular file"):
+        load_minari("ours-v0", 10)
 
 
 @pytest.mark.parametrize("given", [None, 5, ["indexed-v0"]])

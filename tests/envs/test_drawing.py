@@ -83,6 +83,7 @@ def test_without_egl_only_the_picture_is_missing(mounts: bool) -> None:
         ({"MUJOCO_GL": "disable"}, "MUJOCO_GL=disable forbids drawing"),
         ({"MUJOCO_GL": "nonsense"}, "MUJOCO_GL is 'nonsense': expected one of egl, osmesa"),
         ({"MUJOCO_GL": "glx"}, "glx: GLFWError"),
+        ({"MUJOCO_GL": "osmesa"}, "Unset MUJOCO_GL, which is 'osmesa'; where there is no EGL either: install EGL"),
         ({"DISPLAY": ":99"}, "; glfw: GLFWError"),
     ],
 )

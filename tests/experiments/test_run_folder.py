@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from simpl_sb3.errors import SettingsError
-from simpl_sb3.experiments.run_folder import RunFolder, check_writable, held, new_results, state_of
+from simpl_sb3.experiments.run_folder import RunFolder, check_writable, held, lineage_of, new_results, state_of
 from simpl_sb3.experiments.stage import Stage
 
 OTHER = Stage("meta-train", {"seed": 1}, {"skills": "skills.safetensors"}, "model")
@@ -167,3 +167,12 @@ def test_without_room_for_a_lock_the_run_goes_on(tmp_path: Path, monkeypatch: py
     (tmp_path / "a file").write_text("")
     with held(tmp_path / "out"):
         pass
+
+
+def test_a_lineage_that_leads_back_to_itself_is_none(tmp_path: Path) -> None:
+    run = {"stage": "extract", "key": "a", "settings": {}, "metrics": {}, "inputs": {"source": str(tmp_path / "x")}}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    assert lineage_of(tmp_path / "x") == []
+    (tmp_path / "run.json").unlink()
+    (tmp_path / "run.json").symlink_to("/dev/zero")
+    assert (lineage_of(tmp_path / "x"), state_of(tmp_path)) == ([], "absent")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from reports_for_tests import MAZE, make_rows
 
+from simpl_sb3.errors import ResultsError
 from simpl_sb3.experiments.reporting import known_facts
 from simpl_sb3.report.curves import conditioning_chart, curve_chart, read_training, training_charts
 from simpl_sb3.report.groups import group_results, read_all
@@ -67,6 +68,13 @@ def test_logs_of_other_learners(tmp_path: Path) -> None:
     assert (found.episodes.tolist(), found.values.tolist()) == ([4.0], [0.5])
     path.write_text("time/n_updates,train/loss\n4,0.5\n")
     assert read_training(path, "success") is None
+    path.write_text("time/episodes," + "x" * 200_000)
+    with pytest.raises(ResultsError, match="expected a log of Stable-Baselines3"):
+        read_training(path, "success")
+    path.write_text("time/episodes,rollout/success_rate\n4,0.5\n")
+    path.with_name("run.json").unlink(missing_ok=True)
+    path.with_name("run.json").symlink_to("/dev/zero")
+    assert read_training(path, "success") is not None
 
 
 @pytest.mark.parametrize(("steps", "drawn"), [(0, True), (1, False)])
