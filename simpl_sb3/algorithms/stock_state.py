@@ -12,12 +12,14 @@ import numpy as np
 import torch as th
 from sb3_contrib.common.recurrent.type_aliases import RNNStates
 from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
 from simpl_sb3.algorithms.training_state import (
     TrainingState,
     global_generators,
     plain_info,
+    record_again,
     recorded,
     take_generators,
 )
@@ -167,6 +169,7 @@ def check_fits(model: Any, state: TrainingState) -> None:
     :raises ModelFileError: for a state that is none of such a model; KeyError, TypeError and ValueError besides
     """
     counters = {name: state.data["counters"][name] for name in COUNTERS}
+    record_again(Logger(None, []), state.data["recorded"])
     if not all(isinstance(number, int) and number >= 0 for number in counters.values()):
         raise ModelFileError(f"The counters are {counters!r:.200}: expected numbers.")
     memory = [state.arrays[f"{LSTM}.{i}"] for i in range(len(_memory(model))) if "episode_starts" in state.arrays]
@@ -222,7 +225,6 @@ def _begin_anew(model: Any) -> None:
 
 def take_last(model: Any, state: TrainingState) -> None:
     """What has to be taken when everything else is ready: the log, and the process-wide random generators."""
-    for name, (value, excluded) in state.data["recorded"].items():
-        model.logger.record(name, value + 0, exclude=tuple(map(str, excluded)))
+    record_again(model.logger, state.data["recorded"])
     take_generators(state.data["generators"], state.arrays)
     hide_later_events(model.logger, model.num_timesteps)

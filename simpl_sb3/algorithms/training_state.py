@@ -35,6 +35,7 @@ __all__ = [
     "capture",
     "global_generators",
     "plain_info",
+    "record_again",
     "recorded",
     "resume",
     "take_generators",
@@ -121,10 +122,35 @@ def capture(model: "SkillAlgorithm", written: Mapping[str, np.ndarray] | None = 
     return TrainingState(state, arrays, rows)
 
 
-def recorded(logger: Logger) -> dict[str, tuple[float, list[str]]]:
-    """What waits for the next line of the log: values, and the formats that do not get them."""
-    numbers = {name: value for name, value in logger.name_to_value.items() if isinstance(value, int | float)}
-    return {name: (value, list(logger.name_to_excluded[name] or ())) for name, value in numbers.items()}
+def recorded(logger: Logger) -> dict[str, tuple[float, list[str], str]]:
+    """
+    What waits for the next line of the log: values, the formats that do not get them, and of NumPy's numbers their
+    kind, since a log writes a float32 with fewer digits.
+    """
+    numbers: dict[str, Any] = {
+        name: value for name, value in logger.name_to_value.items() if isinstance(value, int | float | np.number)
+    }
+    return {
+        name: (
+            value.item() if isinstance(value, np.number) else value,
+            list(logger.name_to_excluded[name] or ()),
+            value.dtype.name if isinstance(value, np.number) else "",
+        )
+        for name, value in numbers.items()
+    }
+
+
+def record_again(logger: Logger, waiting: Mapping[str, Any]) -> None:
+    """
+    Record what :func:`recorded` gave.
+
+    :raises ValueError: for what is no number
+    """
+    for name, (value, excluded, *kind) in waiting.items():
+        number = np.dtype(kind[0]).type(value) if kind and kind[0] else value + 0
+        if kind and kind[0] and not isinstance(number, np.number):
+            raise ValueError(f"{name} is of kind {kind[0]!r:.100}: expected a number's")
+        logger.record(name, number, exclude=tuple(map(str, excluded)))
 
 
 def plain_info(info: Mapping[str, Any]) -> dict[str, float]:
@@ -165,8 +191,7 @@ def resume(model: "SkillAlgorithm", state: TrainingState) -> None:
         model.ep_info_buffer = deque(({**plain_info(info), **_needed(info)} for info in data["ep_info"]), maxlen=size)
         model.ep_success_buffer = deque(map(bool, data["ep_success"]), maxlen=size)
         model._current_progress_remaining = float(data["progress_remaining"])
-        for name, (value, excluded) in data["recorded"].items():
-            model.logger.record(name, value + 0, exclude=tuple(map(str, excluded)))
+        record_again(model.logger, data["recorded"])
         take_generators(data["generators"], arrays)
         hide_later_events(model.logger, model.num_timesteps)
     except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, AttributeError) as error:

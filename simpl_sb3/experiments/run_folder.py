@@ -46,6 +46,8 @@ RunState = Literal["absent", "unfinished", "interrupted", "finished"]
 """How far the run of a folder is."""
 RESULT_SUFFIXES = (".csv", ".json", ".npz", ".mp4", ".png")
 UNFINISHED = "unfinished"
+MOST_RUNS = 100
+"""That an artefact comes from."""
 CHECKPOINTS = ("checkpoints/state_????????.zip", "checkpoints/rows_????????.npz", "checkpoint_????????.pt")
 """From which an unfinished run goes on; removed once it is finished."""
 OWN = ("run.json", "stage.json", "checkpoints/model_*_steps.zip", *CHECKPOINTS)
@@ -95,20 +97,25 @@ def write_stage_note(folder: Path, stage: Stage, **more: Any) -> None:
 def lineage_of(artefact: str | Path | None) -> list[dict[str, Any]]:
     """
     What an artefact comes from, the oldest first: of each run its stage, key, seed, seconds and env steps, from the
-    ``run.json`` beside it; nothing where there is none.
+    ``run.json`` beside it; nothing where there is none. Of runs that name each other in a circle only some are told.
 
     :param artefact: such as a file of skills or a meta-trained model
     """
-    if artefact is None:
-        return []
-    try:
-        run = json.loads(read_regular(Path(artefact).parent / "run.json", MOST_TEXT))
-        own = {"stage": run["stage"], "key": run["key"], "seed": run["settings"].get("seed")}
-        own |= {"wall_time_s": run.get("wall_time_s"), "env_steps": run["metrics"].get("env_steps")}
-        before = run.get("lineage") or lineage_of(run.get("inputs", {}).get("source"))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
-        return []
-    return [*before, own]
+    lineage: list[dict[str, Any]] = []
+    for _ in range(MOST_RUNS):
+        if artefact is None:
+            break
+        try:
+            run = json.loads(read_regular(Path(artefact).parent / "run.json", MOST_TEXT))
+            own = {"stage": run["stage"], "key": run["key"], "seed": run["settings"].get("seed")}
+            own |= {"wall_time_s": run.get("wall_time_s"), "env_steps": run["metrics"].get("env_steps")}
+            before, artefact = list(run.get("lineage") or ()), run.get("inputs", {}).get("source")
+        except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
+            break
+        lineage = [*before, own, *lineage]
+        if before:
+            break
+    return lineage
 
 
 @contextmanager

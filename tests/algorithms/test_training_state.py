@@ -1,5 +1,6 @@
 """A training that was stopped at a border goes on to the bit: parameters, optimisers, buffers, generators, counters."""
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +12,13 @@ from algorithms_for_tests import KINDS, Kind, both, rewrite
 from envs_for_tests import LineEnv, line_envs, tiny_skills
 from gymnasium.spaces import Box
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 from training_for_tests import assert_equal, everything
 
 from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
+from simpl_sb3.algorithms.training_state import record_again, recorded
 from simpl_sb3.errors import ModelFileError
 from simpl_sb3.skills.vec_env import SkillVecEnv, make_skill_vec_env
 from simpl_sb3.skills.wrapper import SkillActionWrapper
@@ -145,3 +148,19 @@ def test_a_damaged_state_is_one_error(member: str, content: bytes, tmp_path: Pat
     broken = rewrite(tmp_path / "whole.zip", tmp_path / "broken.zip", lambda members: members.update({member: content}))
     with pytest.raises(ModelFileError, match=r"training state"):
         SkillPriorPEARL.load(broken, env=lines(1), device="cpu").learn(10, reset_num_timesteps=False)
+
+
+def test_what_waits_for_the_log_is_written_with_the_same_digits() -> None:
+    logger, later = Logger(None, []), Logger(None, [])
+    waiting = {"a": np.float32(4.0149094e-05), "b": 0.1, "c": 3, "d": np.int64(4), "e": "text"}
+    for name, value in waiting.items():
+        logger.record(name, value, exclude="stdout" if name == "a" else None)
+    record_again(later, json.loads(json.dumps(recorded(logger))))
+    assert {name: str(value) for name, value in later.name_to_value.items()} == {
+        name: str(value) for name, value in waiting.items() if name != "e"
+    }
+    assert later.name_to_excluded["a"] == ("stdout",)
+    record_again(later, {"before": [0.5, []]})  # of an earlier release
+    assert later.name_to_value["before"] == 0.5
+    with pytest.raises(ValueError, match="expected a number's"):
+        record_again(later, {"f": [1, [], "U3"]})
