@@ -23,6 +23,7 @@ from simpl_envs.kitchen.constants import GOAL_HALF, N_POSITIONS, N_ROBOT, POSITI
 from simpl_sb3.demonstrations.minari import load_minari, open_minari, read_numbers, write_minari
 from simpl_sb3.demonstrations.windows import Episode
 from simpl_sb3.errors import DatasetError
+from simpl_sb3.files import open_regular
 
 __all__ = [
     "CONVERTED_DATASET_ID",
@@ -158,7 +159,7 @@ def _runs(ends: np.ndarray, max_steps: int) -> Iterator[tuple[int, int]]:
 def _read_hdf5(path: Path) -> dict[str, np.ndarray]:
     needed, optional = ("observations", "actions", "terminals"), ("timeouts",)
     try:
-        with h5py.File(path, "r") as file:
+        with open_regular(path), h5py.File(path, "r") as file:
             missing = [key for key in needed if not isinstance(file.get(key), h5py.Dataset)]
             if missing:
                 raise DatasetError(

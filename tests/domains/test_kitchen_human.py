@@ -1,5 +1,6 @@
 """Human kitchen data in D4RL's and in Minari's layout, made here, converted into SimplKitchen's observations."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,12 @@ def test_bad_hdf5_leaves_nothing_behind(tmp_path: Path, change: dict[str, Any], 
 
 
 def test_no_hdf5_at_all(tmp_path: Path) -> None:
-    for path, content in ((tmp_path / "missing.hdf5", None), (tmp_path / "text.hdf5", "no data")):
+    os.mkfifo(tmp_path / "pipe.hdf5")  # opening it would wait for a writer
+    for path, content in (
+        (tmp_path / "missing.hdf5", None),
+        (tmp_path / "pipe.hdf5", None),
+        (tmp_path / "text.hdf5", "no data"),
+    ):
         if content:
             path.write_text(content)
         with pytest.raises(DatasetError, match="cannot be read as HDF5"):
