@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from simpl_sb3.errors import SettingsError, SimplError
-from simpl_sb3.experiments.stopping import exit_code, kept_text, stop_signals
+from simpl_sb3.experiments.stopping import exit_code, kept_text, stop_signals, told_by_threads
 
 __all__ = ["main"]
 
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: errors of the library, of the file system and of memory become one line and exit code 2."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        with stop_signals():
+        with stop_signals(), told_by_threads():
             for word in given:
                 word.encode()  # a byte that is no UTF-8 would fail where the result is written
             run(given)

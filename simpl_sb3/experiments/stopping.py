@@ -1,6 +1,7 @@
 """Ctrl-C, SIGTERM and SIGHUP end a command alike: what there is gets saved, and one line says what was kept."""
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import NoReturn
 
 from simpl_sb3.errors import DivergenceError, EnvironmentSpecError
 
-__all__ = ["Stopped", "exit_code", "going_on", "kept_text", "stop_signals"]
+__all__ = ["Stopped", "exit_code", "going_on", "kept_text", "stop_signals", "told_by_threads"]
 
 GOING_ON = "The checkpoints in {} are whole: the same command goes on from the last; --overwrite starts again."
 NOT_YET = "There is no checkpoint to go on from: the same command starts again, with other settings by --overwrite."
@@ -52,6 +53,24 @@ def stop_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def told_by_threads() -> Iterator[None]:
+    """A thread that the file system stops, such as a log's writer on a full disk, tells it in one line."""
+    before = threading.excepthook
+
+    def tell(failed: threading.ExceptHookArgs) -> None:
+        if isinstance(failed.exc_value, OSError):
+            sys.stderr.write(f"A thread ended: {failed.exc_value}\n")
+        else:
+            before(failed)
+
+    threading.excepthook = tell
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from simpl_sb3.errors import DivergenceError
-from simpl_sb3.experiments.stopping import Stopped, exit_code, going_on, kept_text, stop_signals
+from simpl_sb3.experiments.stopping import Stopped, exit_code, going_on, kept_text, stop_signals, told_by_threads
 
 
 def stop_by(number: int) -> None:
@@ -92,3 +92,25 @@ def test_stages_note_what_was_kept() -> None:
     assert kept_text(stop).startswith("nothing was kept")
     stop.add_note("3 episodes are in rows.csv.")
     assert kept_text(stop) == "3 episodes are in rows.csv."
+
+
+def test_a_thread_that_the_file_system_stops_says_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """As TensorBoard's writer on a full disk; other errors go where they went."""
+    foreign: list[BaseException | None] = []
+    before = threading.excepthook
+    threading.excepthook = lambda failed: foreign.append(failed.exc_value)
+    try:
+        with told_by_threads():
+            for error in (OSError(28, "No space left on device"), ValueError("another")):
+                thread = threading.Thread(target=_raise, args=[error])
+                thread.start()
+                thread.join()
+        assert threading.excepthook is not before
+    finally:
+        threading.excepthook = before
+    assert capsys.readouterr().err == "A thread ended: [Errno 28] No space left on device\n"
+    assert [str(error) for error in foreign] == ["another"]
+
+
+def _raise(error: Exception) -> None:
+    raise error
