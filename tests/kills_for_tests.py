@@ -18,6 +18,28 @@ run_stage(Stage.from_json(sys.stdin.read()), RunOptions(device="cpu"))
 """
 
 
+class Killed(Exception):
+    """In place of a kill, where one process plays several."""
+
+
+def counter(kill_at: int | None) -> Callable[[], int]:
+    """
+    Counts its calls.
+
+    :param kill_at: calls before it raises :class:`Killed`; None for never
+    """
+    written = 0
+
+    def count() -> int:
+        nonlocal written
+        if kill_at is not None and written >= kill_at:
+            raise Killed
+        written += 1
+        return written
+
+    return count
+
+
 def run_and_kill(stage: Stage, when: Callable[[], bool]) -> None:
     """Kill the process (SIGKILL) as soon as something is the case."""
     process = subprocess.Popen([sys.executable, "-c", CODE], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -19,9 +19,7 @@ is taken.
 import json
 import sys
 import time
-import zipfile
 from collections.abc import Mapping
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,14 +37,14 @@ from simpl_sb3.algorithms.adaptation_state import (
     take,
     tensors_of_cohorts,
 )
-from simpl_sb3.algorithms.checkpoint_folder import STATE, RowChunks, number_of, remove_older, states
-from simpl_sb3.algorithms.files import MAX_MEMBER_BYTES, check_finite, member, tensor_bytes
+from simpl_sb3.algorithms.checkpoint_folder import STATE, RowChunks, number_of, remove_older, state_bytes, states
+from simpl_sb3.algorithms.files import MAX_MEMBER_BYTES, check_finite, member
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.errors import ModelFileError, SettingsError, SimplError
 from simpl_sb3.experience.collector import FinishedEpisode
 from simpl_sb3.files import read_regular, remove_files, write_atomically
 from simpl_sb3.npz import arrays_of, npz_bytes
-from simpl_sb3.seals import BLANK, open_zip, seal
+from simpl_sb3.seals import open_zip
 from simpl_sb3.skills.tensor_files import read_tensors
 
 if TYPE_CHECKING:
@@ -141,15 +139,9 @@ class AdaptationCheckpoints:
             "episode_files": self._episode_files,
             "adapted": self._adapted,
         }
-        content = BytesIO()
-        with zipfile.ZipFile(content, "w") as archive:  # without compression, which would take longer than all else
-            archive.writestr("training.json", json.dumps(data))
-            archive.writestr("training.npz", npz_bytes(arrays))
-            for k, cohort in enumerate(cohorts):
-                archive.writestr(f"cohort_{k}.pth", tensor_bytes(cohort))
-            archive.comment = BLANK.encode()
         path = self.folder / STATE.format(self._number)
-        write_atomically(path, seal(content.getvalue()))
+        tensors = {f"cohort_{k}.pth": cohort for k, cohort in enumerate(cohorts)}
+        write_atomically(path, state_bytes(data, arrays, tensors))
         remove_older(self.folder, needed)
         return path
 

@@ -10,17 +10,22 @@ that are written once.
 A chunk is written before the state that names it, and each file whole or not at all.
 """
 
+import io
+import json
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from simpl_sb3.algorithms.files import tensor_bytes
 from simpl_sb3.experience.buffer import TaskReplayBuffer
 from simpl_sb3.files import read_regular, write_atomically
 from simpl_sb3.npz import arrays_of, npz_bytes
+from simpl_sb3.seals import BLANK, seal
 
-__all__ = ["ROWS", "STATE", "Buffers", "RowChunks", "number_of", "remove_older", "states"]
+__all__ = ["ROWS", "STATE", "Buffers", "RowChunks", "number_of", "remove_older", "state_bytes", "states"]
 
 STATE, ROWS = "state_{:08d}.zip", "rows_{:08d}.npz"
 N_KEPT = 2
@@ -48,6 +53,27 @@ class Rows(Protocol):
 
 
 Buffers = Mapping[str, TaskReplayBuffer]
+
+
+def state_bytes(
+    data: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None, tensors: Mapping[str, Mapping[str, Any]]
+) -> bytes:
+    """
+    A state as the bytes of a sealed zip, not packed: that would take longer than all else.
+
+    :param data: plain data, ``training.json``
+    :param arrays: ``training.npz``; None for no such member
+    :param tensors: nested dicts of tensors and numbers, by the name of their member
+    """
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("training.json", json.dumps(data))
+        if arrays is not None:
+            archive.writestr("training.npz", npz_bytes(arrays))
+        for name, part in tensors.items():
+            archive.writestr(name, tensor_bytes(dict(part)))
+        archive.comment = BLANK.encode()
+    return seal(content.getvalue())
 
 
 def states(folder: Path) -> list[Path]:

@@ -8,24 +8,22 @@ Checkpoints of stock agents that adapt one after the other, each in a folder of 
         done.zip                 once it has adapted: its networks             written once
 """
 
-import io
 import json
 import sys
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simpl_sb3.algorithms.adaptation_state import ended_arrays, ended_of
-from simpl_sb3.algorithms.checkpoint_folder import states
-from simpl_sb3.algorithms.files import MAX_MEMBER_BYTES, member, tensor_bytes
+from simpl_sb3.algorithms.checkpoint_folder import state_bytes, states
+from simpl_sb3.algorithms.files import MAX_MEMBER_BYTES, member
 from simpl_sb3.algorithms.stock_checkpoints import StockCheckpointCallback, learned, take_learned, take_up
 from simpl_sb3.errors import ModelFileError
 from simpl_sb3.experience.collector import FinishedEpisode
 from simpl_sb3.files import read_regular, remove_files, write_atomically
 from simpl_sb3.npz import arrays_of, npz_bytes
-from simpl_sb3.seals import BLANK, open_zip, seal
+from simpl_sb3.seals import open_zip
 from simpl_sb3.skills.tensor_files import read_tensors
 
 if TYPE_CHECKING:
@@ -89,12 +87,7 @@ class AgentCheckpoints(StockCheckpointCallback):
         if self.done:
             return
         data = {"episodes": self._keep_episodes(), "seconds": self._seconds()}
-        content = io.BytesIO()
-        with zipfile.ZipFile(content, "w") as archive:
-            archive.writestr("training.json", json.dumps(data))
-            archive.writestr("learner.pth", tensor_bytes(learned(model)))
-            archive.comment = BLANK.encode()
-        write_atomically(self.folder / "done.zip", seal(content.getvalue()))
+        write_atomically(self.folder / "done.zip", state_bytes(data, None, {"learner.pth": learned(model)}))
         remove_files(self.folder, "state_????????.zip", "rows_????????.npz")
         self.done = True
 

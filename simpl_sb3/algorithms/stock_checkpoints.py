@@ -13,9 +13,7 @@ Checkpoints from which a stock algorithm's training goes on to the bit, also aft
 Nothing is pickled, and all files are sealed.
 """
 
-import io
 import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,15 +21,15 @@ from typing import Any, TypeVar
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from simpl_sb3.algorithms.checkpoint_folder import RowChunks, number_of, states
+from simpl_sb3.algorithms.checkpoint_folder import RowChunks, number_of, state_bytes, states
 from simpl_sb3.algorithms.checkpoints import TrainingCheckpointCallback
-from simpl_sb3.algorithms.files import MAX_MEMBER_BYTES, check_finite, member, tensor_bytes
+from simpl_sb3.algorithms.files import MAX_MEMBER_BYTES, check_finite, member
 from simpl_sb3.algorithms.stock_state import ReplayRows, capture, check_fits, take, take_last
 from simpl_sb3.algorithms.training_state import TrainingState
 from simpl_sb3.errors import ModelFileError
 from simpl_sb3.files import write_atomically
-from simpl_sb3.npz import arrays_of, npz_bytes
-from simpl_sb3.seals import BLANK, open_zip, seal
+from simpl_sb3.npz import arrays_of
+from simpl_sb3.seals import open_zip
 from simpl_sb3.skills.tensor_files import check_optimizer_state, check_tensors, read_tensors
 
 __all__ = ["StockCheckpointCallback", "learned", "take_learned", "take_up"]
@@ -69,13 +67,7 @@ class StockCheckpointCallback(TrainingCheckpointCallback):
     def _save(self, path: Path, state: TrainingState) -> None:
         tensors = learned(self.model)
         check_finite(tensors)
-        content = io.BytesIO()
-        with zipfile.ZipFile(content, "w") as archive:  # without compression, which would take longer than all else
-            archive.writestr("training.json", json.dumps(state.data))
-            archive.writestr("training.npz", npz_bytes(state.arrays))
-            archive.writestr("learner.pth", tensor_bytes(tensors))
-            archive.comment = BLANK.encode()
-        write_atomically(path, seal(content.getvalue()))
+        write_atomically(path, state_bytes(state.data, state.arrays, {"learner.pth": tensors}))
 
 
 def _rows_of(model: Any) -> dict[str, ReplayRows]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from algorithms_for_tests import KINDS
 from envs_for_tests import line_envs, tiny_skills
+from kills_for_tests import Killed, counter
 from training_for_tests import assert_equal, everything
 
 from simpl_sb3.algorithms.checkpoints import TrainingCheckpointCallback, load_checkpoint, newest_checkpoint
@@ -25,21 +26,8 @@ def envs(seed: int) -> SkillVecEnv:
     return env
 
 
-class Killed(Exception):
-    pass
-
-
 def learn(folder: Path, kill_at: int | None = None, total: int = TOTAL) -> SkillPriorPEARL:
     """Learn on, or from the start; end abruptly after some checkpoints."""
-    written = 0
-
-    def count() -> int:
-        nonlocal written
-        if kill_at is not None and written >= kill_at:
-            raise Killed
-        written += 1
-        return written
-
     again = newest_checkpoint(folder) is not None
     env = envs(7 if again else 1)
     model = (
@@ -47,7 +35,7 @@ def learn(folder: Path, kill_at: int | None = None, total: int = TOTAL) -> Skill
         if again
         else SkillPriorPEARL("MlpPolicy", env, **SETTINGS)
     )
-    callback = TrainingCheckpointCallback(folder, seconds=0.0, more={"count": count})
+    callback = TrainingCheckpointCallback(folder, seconds=0.0, more={"count": counter(kill_at)})
     model.learn(total - model.num_timesteps, callback, reset_num_timesteps=not again)
     return model
 

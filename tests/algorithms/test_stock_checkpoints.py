@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-from kills_for_tests import write_half
+from kills_for_tests import Killed, counter, write_half
 from stock_for_tests import SMALL, LineEnvs, made
 from training_for_tests import assert_equal, flatten
 
@@ -43,10 +43,6 @@ class Mazes:
         )
 
 
-class Killed(Exception):
-    pass
-
-
 def model_of(method: str, seed: int = 0) -> Any:
     return METHODS[method].make_model(
         SKILLS, SETTINGS[method], Mazes(seed), n_envs=4, seed=seed, device="cpu", verbose=0
@@ -55,20 +51,11 @@ def model_of(method: str, seed: int = 0) -> Any:
 
 def learn(method: str, folder: Path, kill_at: int | None = None, total: int | None = None) -> Any:
     """Learn on, or from the start, which another seed then does not change; end abruptly after some checkpoints."""
-    written = 0
-
-    def count() -> int:
-        nonlocal written
-        if kill_at is not None and written >= kill_at:
-            raise Killed
-        written += 1
-        return written
-
     again = newest_checkpoint(folder) is not None
     model = model_of(method, 9 if again else 0)
     if again:
         assert take_up(model, folder) is model
-    callback = StockCheckpointCallback(folder, seconds=0.0, more={"count": count})
+    callback = StockCheckpointCallback(folder, seconds=0.0, more={"count": counter(kill_at)})
     total = total or TOTAL[method]
     model.learn(total - model.num_timesteps, callback, reset_num_timesteps=not again)
     return model
