@@ -1,8 +1,8 @@
 """
-A machine without EGL, for one process: ``python without_egl_for_tests.py -m module ...``, or ``... -c code``.
+A machine without EGL and OSMesa, for one process: ``python without_egl_for_tests.py -m module ...`` (or ``-c code``).
 
-Where this process may mount (`unshare -m`), the system's ``libEGL*.so*`` become empty files. Elsewhere ``ctypes``, by
-which PyOpenGL loads libraries, does not find them.
+Where this process may mount (`unshare -m`), the system's ``libEGL*.so*`` and ``libOSMesa.so*`` become empty files.
+Elsewhere ``ctypes``, by which PyOpenGL loads libraries, does not find them.
 """
 
 import ctypes
@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 HIDE = """
-for library in $(ldconfig -p | sed -n 's/.*=> \\(.*libEGL[^ ]*\\)$/\\1/p' | xargs -r readlink -f | sort -u); do
+found=$(ldconfig -p | sed -n 's/.*=> \\(.*lib\\(EGL\\|OSMesa\\)[^ ]*\\)$/\\1/p' | xargs -r readlink -f | sort -u)
+for library in $found; do
     mount --bind /dev/null "$library"
 done
 exec "$@"
@@ -47,10 +48,10 @@ def run(*arguments: str, mounts: bool = False, **environment: str) -> subprocess
 
 
 class WithoutEGL(ctypes.CDLL):
-    """Loads every library but EGL."""
+    """Loads every library but these two."""
 
     def __init__(self, name: Any, *args: Any, **kwargs: Any) -> None:
-        if name and Path(str(name)).name.startswith(("libEGL", "EGL")):
+        if name and Path(str(name)).name.startswith(("libEGL", "EGL", "libOSMesa")):
             raise OSError(f"{name}: cannot open shared object file: No such file or directory")
         super().__init__(name, *args, **kwargs)
 

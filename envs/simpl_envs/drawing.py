@@ -23,8 +23,8 @@ _UNDECIDED = ("", "enable", "enabled", "on", "true", "1")
 _FORBIDDEN = ("disable", "disabled", "off", "false", "0")
 _MODULES = {"egl": "egl", "osmesa": "osmesa", "glfw": "glfw", "glx": "glfw", "wgl": "glfw", "cgl": "cgl"}
 """By value of MUJOCO_GL: the part of MuJoCo that makes such an OpenGL context."""
-_LIBRARIES = {"egl": "libEGL.so.1", "osmesa": "libOSMesa.so"}
-"""System libraries to look for first: a failed import leaves PyOpenGL in a state that shuts out the next one."""
+_LIBRARIES = {"egl": ("libEGL.so.1",), "osmesa": ("libOSMesa.so", "libOSMesa.so.8")}
+"""System libraries of which one loads first: a failed import leaves PyOpenGL in a state that shuts out the next."""
 _ADVICE = (
     "Install EGL (Debian, Ubuntu: `apt-get install libegl1 libgl1-mesa-dri`), or set MUJOCO_GL to what there is: "
     "egl, osmesa or glfw."
@@ -34,9 +34,10 @@ _MAX_GEOMS = 10_000
 
 def _advice() -> str:
     """What to do: what the user chose comes before what may have to be installed."""
-    device, asked = os.environ.get("MUJOCO_EGL_DEVICE_ID"), os.environ.get("MUJOCO_GL", "").strip()
-    if device is not None:
-        return f"Unset MUJOCO_EGL_DEVICE_ID, which is {device!r}, or correct it."
+    asked = os.environ.get("MUJOCO_GL", "").strip()
+    for name, fits in (("MUJOCO_EGL_DEVICE_ID", {None}), ("PYOPENGL_PLATFORM", {None, "egl", asked.lower()})):
+        if os.environ.get(name) not in fits:
+            return f"Unset {name}, which is {os.environ[name]!r}, or correct it."
     if asked and asked.lower() not in ("egl", *_UNDECIDED):
         return f"Unset MUJOCO_GL, which is {asked!r}; where there is no EGL either: {_ADVICE[0].lower()}{_ADVICE[1:]}"
     return _ADVICE
@@ -61,18 +62,32 @@ def _ways() -> list[str]:
     return ["cgl", "glfw"] if sys.platform == "darwin" else ["glfw"]
 
 
+def _load_one(*libraries: str) -> None:
+    """
+    Load the first of some system libraries that is there.
+
+    :raises ImportError: there is none
+    """
+    flaws = list[str]()
+    for library in libraries:
+        try:
+            ctypes.CDLL(library)
+            return
+        except OSError as error:
+            flaws.append(f"{library} cannot be loaded: {error}")
+    if flaws:
+        raise ImportError("; ".join(flaws))
+
+
 def _context_class(way: str) -> Callable[[int, int], Any]:
     """
     MuJoCo's class of OpenGL contexts.
 
     :raises ImportError: a system library or a Python package is missing; other errors come out of PyOpenGL
     """
-    library, name = _LIBRARIES.get(way), "PYOPENGL_PLATFORM"
-    if library is not None and sys.platform == "linux":
-        try:
-            ctypes.CDLL(library)
-        except OSError as error:
-            raise ImportError(f"{library} cannot be loaded: {error}") from None
+    if sys.platform == "linux":
+        _load_one(*_LIBRARIES.get(way, ()))
+    name = "PYOPENGL_PLATFORM"
     platform = os.environ.get(name)
     try:
         made: type = importlib.import_module(f"mujoco.{_MODULES[way]}").GLContext

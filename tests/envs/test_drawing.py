@@ -126,10 +126,18 @@ def test_egl_serves_whatever_the_display(environment: dict[str, str]) -> None:
     assert lines(python(DRAW, **environment)) == ["drawn"]
 
 
+def test_osmesa_serves_as_well() -> None:
+    (line,) = lines(python(DRAW.replace("SimplMaze", "SimplKitchen"), MUJOCO_GL="osmesa"))
+    if "libOSMesa.so.8 cannot be loaded" in line:
+        pytest.skip("OSMesa is not installed")
+    assert line == "drawn"
+
+
 @pytest.mark.usefixtures("draws")
-def test_a_device_that_does_not_exist_is_named() -> None:
-    (line,) = lines(python(DRAW, MUJOCO_EGL_DEVICE_ID="99"))
-    assert "MUJOCO_EGL_DEVICE_ID, which is '99'" in line
+@pytest.mark.parametrize(("name", "value"), [("MUJOCO_EGL_DEVICE_ID", "99"), ("PYOPENGL_PLATFORM", "glx")])
+def test_a_variable_that_shuts_out_egl_is_named(name: str, value: str) -> None:
+    (line,) = lines(python(DRAW, **{name: value}))
+    assert line.endswith(f"Unset {name}, which is '{value}', or correct it.")
 
 
 @pytest.mark.usefixtures("draws")
