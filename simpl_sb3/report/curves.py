@@ -1,7 +1,5 @@
 """The charts of the page that are about episodes: adaptation, meta-training, and episodes of conditioning."""
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from simpl_sb3.errors import ResultsError
 from simpl_sb3.files import MOST_TEXT, read_regular
 from simpl_sb3.report.chart import Series, svg_chart
 from simpl_sb3.report.groups import Group, Line
@@ -20,7 +17,7 @@ from simpl_sb3.report.methods import GREY, PALETTE, has_meta_training, label_of,
 from simpl_sb3.results.estimates import learning_curve
 from simpl_sb3.results.facts import Facts, PublishedCurve
 from simpl_sb3.results.levels import mean_over_levels
-from simpl_sb3.results.reading import read_bytes
+from simpl_sb3.results.reading import read_log
 
 __all__ = ["Training", "conditioning_chart", "curve_chart", "read_training", "training_charts"]
 
@@ -31,7 +28,6 @@ AFTER = 10
 """Episodes after conditioning that are counted."""
 POINTS = 200
 """Of a curve over several meta-trainings."""
-MAX_LOG_BYTES = 200_000_000
 
 
 # ------------------------------------------------------------ adaptation
@@ -107,15 +103,11 @@ def read_training(log: Path, column: str) -> Training | None:
     :return: what it says; None where it counts no episodes, or no such value
     :raises ResultsError: for a file that is no log
     """
-    text = read_bytes(log, "a progress.csv", MAX_LOG_BYTES).decode("utf-8", errors="replace")
-    try:
-        rows = list(csv.DictReader(io.StringIO(text, newline="")))
-    except csv.Error as error:
-        raise ResultsError(f"{log}: {error}; expected a log of Stable-Baselines3") from error
-    episodes = np.array([_number(row.get("time/episodes")) for row in rows])
-    for name in (f"rollout/{column}_posterior", f"rollout/{column}_exploration", f"rollout/{_plain_name(column)}"):
-        values = np.array([_number(row.get(name)) for row in rows])
-        known = np.isfinite(values) & np.isfinite(episodes) if len(rows) else np.zeros(0, bool)
+    names = [f"rollout/{column}_posterior", f"rollout/{column}_exploration", f"rollout/{_plain_name(column)}"]
+    found = read_log(log, ["time/episodes", *names])
+    episodes = found.pop("time/episodes", np.zeros(0))
+    for values in found.values() if len(episodes) else ():
+        known = np.isfinite(values) & np.isfinite(episodes)
         if known.any():
             settings = _settings(log.parent)
             method, tasks = str(settings.get("method") or "simpl"), str(settings.get("train_tasks") or "")
@@ -126,13 +118,6 @@ def read_training(log: Path, column: str) -> Training | None:
 def _plain_name(column: str) -> str:
     """What Stable-Baselines3's own algorithms log."""
     return "success_rate" if column == "success" else "ep_rew_mean"
-
-
-def _number(text: Any) -> float:
-    try:
-        return float(text or "nan")
-    except (TypeError, ValueError):
-        return float("nan")
 
 
 def _settings(folder: Path) -> Mapping[str, Any]:

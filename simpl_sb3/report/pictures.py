@@ -17,7 +17,7 @@ from simpl_sb3.report.groups import Group
 from simpl_sb3.report.orders import draw_orders
 from simpl_sb3.report.paths import draw_trajectories
 from simpl_sb3.results.facts import SUCCESS, Facts, Measure, Walls
-from simpl_sb3.results.reading import read_bytes
+from simpl_sb3.results.reading import read_log
 from simpl_sb3.results.rows import ResultFile, ResultsError
 from simpl_sb3.results.traces import Completions, Trace, Trajectory, read_trajectories
 
@@ -33,7 +33,6 @@ __all__ = [
 ]
 
 MAX_TRAJECTORY_TASKS = 6
-MAX_LOG_BYTES = 200_000_000
 MAX_NAME = 120
 
 
@@ -207,14 +206,10 @@ def _log_columns(measure: Measure) -> dict[str, str]:
 
 def _read_progress(path: Path, columns: Mapping[str, str]) -> dict[str, npt.NDArray[np.float64]]:
     """Env steps, and a rate while exploring and after it, of a ``progress.csv``; NaN where a cell is empty."""
-    content = read_bytes(path, "a progress.csv", MAX_LOG_BYTES)
-    try:
-        rows = list(csv.DictReader(io.StringIO(content.decode("utf-8"), newline="")))
-        rows[0]  # an empty log is none
-        found = {name: np.array([float(row[key] or "nan") for row in rows]) for name, key in columns.items()}
-    except (KeyError, TypeError, ValueError, csv.Error, IndexError) as error:
-        expected = ", ".join(columns.values())
-        raise ResultsError(f"{path} is no log of a meta-training ({error!r}); expected columns {expected}") from error
+    read = read_log(path, list(columns.values()))
+    if len(read) < len(columns):
+        raise ResultsError(f"{path} is no log of a meta-training; expected columns {', '.join(columns.values())}")
+    found = {name: read[key] for name, key in columns.items()}
     if not any(np.isfinite(values).any() for values in found.values()):
         raise ResultsError(f"{path} holds no numbers; expected some in the columns {', '.join(columns.values())}")
     return found

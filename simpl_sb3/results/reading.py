@@ -1,7 +1,9 @@
 """Files of unknown origin: their sizes are bounded before memory is taken, and any failure is one ``ResultsError``."""
 
+import csv
 import io
 import os
+from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,12 @@ from simpl_sb3.errors import ResultsError
 from simpl_sb3.npz import read_array
 from simpl_sb3.seals import open_zip
 
-__all__ = ["read_arrays", "read_bytes"]
+__all__ = ["read_arrays", "read_bytes", "read_log"]
 
 MAX_TEXT_BYTES = 200_000_000
 MAX_ARCHIVE_BYTES = 500_000_000
 MAX_UNPACKED_BYTES = 2_000_000_000
+MAX_LOG_LINES = 1_000_000
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -68,15 +71,43 @@ def read_arrays(
     except Exception as error:
         reason = str(error) or type(error).__name__
         raise ResultsError(f"{path} holds no {what} ({reason}); expected the keys {', '.join(needed)}") from error
-    for key, array in arrays.items():
+    for key, values in arrays.items():
         letters, axes = kinds[key]
-        if array.dtype.kind not in letters or array.ndim != axes:
+        if values.dtype.kind not in letters or values.ndim != axes:
             names = " or ".join(
                 {"i": "whole numbers", "f": "numbers", "U": "text", "b": "flags"}[k] for k in letters[:1]
             )
             raise ResultsError(
-                f"{path}: {key} is {array.dtype} of shape {array.shape}; expected {names} with {axes} axes"
+                f"{path}: {key} is {values.dtype} of shape {values.shape}; expected {names} with {axes} axes"
             )
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise ResultsError(f"{path}: {key} holds NaN or infinity; expected finite numbers")
     return arrays
+
+
+def read_log(log: str | os.PathLike[str], names: Sequence[str]) -> dict[str, npt.NDArray[np.float64]]:
+    """
+    :param log: a ``progress.csv`` of Stable-Baselines3's logger
+    :param names: of columns
+    :return: the values of those that it has, in their order; NaN where a cell holds no number
+    :raises ResultsError: for a file that is no log
+    """
+    text = read_bytes(log, "a progress.csv").decode("utf-8", errors="replace")
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        found = {name: array("d") for name in names if name in (reader.fieldnames or ())}
+        for line, row in enumerate(reader, start=1):
+            if line > MAX_LOG_LINES:
+                raise ResultsError(f"{log} has more than {MAX_LOG_LINES} lines; expected a log of Stable-Baselines3")
+            for name, values in found.items():
+                values.append(_number(row[name]))
+    except csv.Error as error:
+        raise ResultsError(f"{log}: {error}; expected a log of Stable-Baselines3") from error
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def _number(text: Any) -> float:
+    try:
+        return float(text or "nan")
+    except (TypeError, ValueError):
+        return float("nan")

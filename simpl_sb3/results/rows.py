@@ -43,7 +43,7 @@ __all__ = [
     "write_results",
 ]
 
-MAX_AGENTS, MAX_VALUES = 2_000, 20_000_000
+MAX_AGENTS, MAX_VALUES, MAX_ROWS = 2_000, 20_000_000, 2_000_000
 """Of one line: agents, and agents times episodes."""
 FOREIGN_FILES = frozenset({"progress.csv"})
 """CSV files that lie in run folders and hold no rows: Stable-Baselines3's log."""
@@ -188,6 +188,8 @@ def _read_file(path: Path) -> ResultFile:
         for cells in reader:
             line = reader.line_num
             rows.append(EpisodeRow.from_cells(cells))
+            if len(rows) > MAX_ROWS:
+                raise ResultsError(f"more than {MAX_ROWS} rows; expected one per agent and episode")
     except (ResultsError, UnicodeDecodeError, csv.Error) as error:
         raise ResultsError(f"{path}, line {line}: {error}") from error
     try:

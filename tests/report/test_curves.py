@@ -60,7 +60,7 @@ def test_meta_trainings_of_one_method_are_one_line(tmp_path: Path) -> None:
     assert "paper: BC+MAML" not in data_of(medium)
 
 
-def test_logs_of_other_learners(tmp_path: Path) -> None:
+def test_logs_of_other_learners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = log(tmp_path / "0")
     path.write_text("time/episodes,rollout/success_rate\n4,0.5\n")
     found = read_training(path, "success")
@@ -70,6 +70,12 @@ def test_logs_of_other_learners(tmp_path: Path) -> None:
     assert read_training(path, "success") is None
     path.write_text("time/episodes," + "x" * 200_000)
     with pytest.raises(ResultsError, match="expected a log of Stable-Baselines3"):
+        read_training(path, "success")
+    monkeypatch.setattr("simpl_sb3.results.reading.MAX_LOG_LINES", 3)
+    path.write_text("time/episodes,rollout/success_rate\n" + 3 * "4,0.5\n")
+    assert read_training(path, "success") is not None
+    path.write_text("time/episodes,rollout/success_rate\n" + 4 * "4,0.5\n")
+    with pytest.raises(ResultsError, match="more than 3 lines"):
         read_training(path, "success")
     path.write_text("time/episodes,rollout/success_rate\n4,0.5\n")
     path.with_name("run.json").unlink(missing_ok=True)

@@ -346,6 +346,10 @@ def test_sizes_are_bounded_before_memory_is_taken(tmp_path: Path, monkeypatch: p
     with pytest.raises(ResultsError, match="no regular file"):
         read_results(tmp_path / "a.csv")
     agents = [make_row(1, task=str(k)) for k in range(6)]
+    write_results(tmp_path / "b.csv", agents, {})
+    monkeypatch.setattr("simpl_sb3.results.rows.MAX_ROWS", 5)
+    with pytest.raises(ResultsError, match="more than 5 rows"):
+        read_results(tmp_path / "b.csv")
     monkeypatch.setattr("simpl_sb3.results.rows.MAX_AGENTS", 5)
     with pytest.raises(ResultsError, match="6 agents and 1 episodes; expected at most 5 agents"):
         agent_episodes(agents)
