@@ -1,5 +1,6 @@
 """Film an adapted agent: choose it by its rows, let it act until it succeeds, and hand the pictures to the report."""
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from simpl_sb3.results.rows import EpisodeRow, read_results
 from simpl_sb3.results.traces import Completions
 from simpl_sb3.skills.wrapper import SkillActionWrapper
 
-__all__ = ["check_camera", "film_beside", "film_best", "has_camera", "most_successful", "take_episode"]
+__all__ = ["check_camera", "film_beside", "film_best", "has_camera", "most_successful", "no_camera", "take_episode"]
 
 LAST = 10  # episodes by which agents are compared
 TAKES = 10  # episodes that the chosen agent has to succeed in one
@@ -70,9 +71,15 @@ def check_camera(env_id: str) -> None:
             env.reset()
             env.render()
     except Exception as error:
-        known = isinstance(error, SimplError)  # it says itself what to install
-        flaw = f": {error}" if known else f" cannot be drawn here ({type(error).__name__}: {error})."
-        raise SettingsError(f"{env_id}{flaw}") from error
+        raise no_camera(env_id, error) from error
+
+
+def no_camera(env_id: str, error: Exception) -> SettingsError:
+    """What to say where an environment fails to draw itself; one of this package says itself what to install."""
+    if isinstance(error, SimplError):
+        return SettingsError(f"{env_id}: {error}")
+    advice = "" if os.environ.get("MUJOCO_GL") else " If it draws by MuJoCo and there is no display: set MUJOCO_GL=egl."
+    return SettingsError(f"{env_id} cannot be drawn here ({type(error).__name__}: {str(error)[:300]}).{advice}")
 
 
 def has_camera(env_id: str) -> bool:

@@ -13,8 +13,9 @@ from tqdm import tqdm
 
 from simpl_sb3.algorithms.callbacks import untouched_random_numbers
 from simpl_sb3.domains import Domain, find_domain
-from simpl_sb3.errors import SettingsError
+from simpl_sb3.errors import SettingsError, SimplError
 from simpl_sb3.experience.collector import FinishedEpisode, SkillStep
+from simpl_sb3.experiments.filming import no_camera
 from simpl_sb3.experiments.live_film import Studio, TooSlow
 from simpl_sb3.experiments.recorder import summary_of
 from simpl_sb3.logs import picture_logger, record_film, record_picture
@@ -218,7 +219,8 @@ class PicturesCallback(BaseCallback):
         except Exception as error:  # noqa: BLE001 - a training of hours does not end for a picture
             if what not in self._told:
                 self._told.add(what)
-                tqdm.write(f"No {what} in the live pictures: {error!r:.300}")
+                reason = str(error) if isinstance(error, SimplError) else f"{error!r:.300}"
+                tqdm.write(f"No {what} in the live pictures: {reason}")
             if what == "film":
                 self.films = False
 
@@ -282,7 +284,10 @@ class PicturesCallback(BaseCallback):
             self.films = False
             return
         if self._studio is None:
-            self._studio = Studio(self.domain, model, self.env_settings)
+            try:
+                self._studio = Studio(self.domain, model, self.env_settings)
+            except Exception as error:
+                raise no_camera(self.domain.env_id, error) from error
         best = self._n_films % 2 == 0
         ready, means = found
         known = [(float(lately[k]), place) for place, k in enumerate(ready) if not np.isnan(lately[k])]

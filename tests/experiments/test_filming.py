@@ -156,5 +156,10 @@ def test_a_machine_without_a_camera_is_told_what_it_lacks(monkeypatch: pytest.Mo
         raise ImportError("no EGL")
 
     monkeypatch.setattr(FilmedLine, "render", render)
-    with pytest.raises(SettingsError, match=r"FilmedLine-v0 cannot be drawn here \(ImportError: no EGL\)"):
+    said = r"FilmedLine-v0 cannot be drawn here \(ImportError: no EGL\)\."
+    monkeypatch.delenv("MUJOCO_GL", raising=False)
+    with pytest.raises(SettingsError, match=said + " If it draws by MuJoCo .* set MUJOCO_GL=egl"):
+        check_camera(FILMED)
+    monkeypatch.setenv("MUJOCO_GL", "glfw")
+    with pytest.raises(SettingsError, match=said + "$"):
         check_camera(FILMED)
