@@ -301,9 +301,10 @@ class Grid:
                 settings={**entry.adapt, **asked.settings},
                 env=asked.env,
             )
-            words = f"{name}-{asked.tasks.split('/')[-1]}-{where}".replace(" ", "-").replace(":", "-").replace(",", "_")
+            task_set = asked.tasks.split("/")[-1]
+            words = f"{name}-{task_set}-{where}".replace(" ", "-").replace(":", "-").replace(",", "_")
             output = f"{RESULTS}/{words[:80]}-{stage.key[:6]}.csv"
-            told, taken = f"adapt {name} to {asked.tasks} {where}", entry.minutes.get("adapt")
+            told, taken = f"adapt {name} to {task_set} {where}", entry.minutes.get("adapt")
             yield Cell(told, replace(stage, output=output), _keys(source), taken)
 
 
