@@ -37,10 +37,18 @@ from simpl_sb3.algorithms.adaptation_state import (
     take,
     tensors_of_cohorts,
 )
-from simpl_sb3.algorithms.checkpoint_folder import STATE, RowChunks, number_of, remove_older, state_bytes, states
+from simpl_sb3.algorithms.checkpoint_folder import (
+    STATE,
+    RowChunks,
+    newest_readable,
+    number_of,
+    remove_older,
+    state_bytes,
+    states,
+)
 from simpl_sb3.algorithms.files import MAX_MEMBER_BYTES, check_finite, member
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
-from simpl_sb3.errors import ModelFileError, SettingsError, SimplError
+from simpl_sb3.errors import SettingsError
 from simpl_sb3.experience.collector import FinishedEpisode
 from simpl_sb3.files import read_regular, remove_files, write_atomically
 from simpl_sb3.npz import arrays_of, npz_bytes
@@ -176,23 +184,16 @@ class AdaptationCheckpoints:
         :raises SettingsError: for checkpoints of another adaptation
         """
         self._fingerprint = fingerprint(adaptation)
-        found = states(self.folder)
-        for path in found:
-            try:
-                parts = self._read(path, adaptation)
-                agents, ended = self._of_files(parts, adaptation)
-            except ModelFileError as error:
-                if path == found[-1]:
-                    raise ModelFileError(f"{path}: {error}") from None
-            except SimplError:
-                raise
-            except Exception as error:  # noqa: BLE001 - a damaged file fails in many ways
-                if path == found[-1]:
-                    raise ModelFileError(f"{path} is no checkpoint: {type(error).__name__}: {error}") from None
-            else:
-                self._take(number_of(path), parts, agents, ended, adaptation)
-                return True
-        return False
+        if not states(self.folder):
+            return False
+
+        def read(path: Path) -> tuple[int, Parts, Mapping[int, SkillPriorSAC], list[Ended]]:
+            parts = self._read(path, adaptation)
+            return number_of(path), parts, *self._of_files(parts, adaptation)
+
+        number, parts, agents, ended = newest_readable(self.folder, read)
+        self._take(number, parts, agents, ended, adaptation)
+        return True
 
     def _read(self, path: Path, adaptation: "Adaptation") -> Parts:
         with open_zip(path, packed=False) as archive:

@@ -13,22 +13,34 @@ A chunk is written before the state that names it, and each file whole or not at
 import io
 import json
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from simpl_sb3.algorithms.files import tensor_bytes
+from simpl_sb3.errors import ModelFileError, SimplError
 from simpl_sb3.experience.buffer import TaskReplayBuffer
 from simpl_sb3.files import read_regular, write_atomically
 from simpl_sb3.npz import arrays_of, npz_bytes
 from simpl_sb3.seals import BLANK, seal
 
-__all__ = ["ROWS", "STATE", "Buffers", "RowChunks", "number_of", "remove_older", "state_bytes", "states"]
+__all__ = [
+    "ROWS",
+    "STATE",
+    "Buffers",
+    "RowChunks",
+    "newest_readable",
+    "number_of",
+    "remove_older",
+    "state_bytes",
+    "states",
+]
 
 STATE, ROWS = "state_{:08d}.zip", "rows_{:08d}.npz"
 N_KEPT = 2
+T = TypeVar("T")
 
 
 class Rows(Protocol):
@@ -79,6 +91,31 @@ def state_bytes(
 def states(folder: Path) -> list[Path]:
     """The states in a folder, the newest first."""
     return sorted(folder.glob("state_????????.zip"), reverse=True)
+
+
+def newest_readable(folder: Path, read: Callable[[Path], T]) -> T:
+    """
+    What ``read`` makes of the newest state that it can read.
+
+    :raises ModelFileError: where there is none, or none that can be read: with the flaw of the oldest
+    :raises SimplError: any other of ours that ``read`` raises
+    """
+    flaw = f"No checkpoint in {folder}: expected state_00000001.zip or another of that kind."
+    for path in states(folder):
+        try:
+            return read(path)
+        except ModelFileError as error:
+            flaw = str(error) if str(path) in str(error) else f"{path}: {error}"
+        except SimplError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a damaged file fails in many ways
+            flaw = f"{path} is no checkpoint: {type(error).__name__}: {error}"
+    raise ModelFileError(flaw)
+
+
+def none_in(folder: Path) -> ModelFileError:
+    """What to raise where a state was expected."""
+    return ModelFileError(f"No checkpoint in {folder}: expected state_00000001.zip or another of that kind.")
 
 
 def number_of(state: Path) -> int:

@@ -14,9 +14,8 @@ from stable_baselines3.common.type_aliases import GymEnv
 
 from simpl_sb3.algorithms import files
 from simpl_sb3.algorithms.base import SkillAlgorithm
-from simpl_sb3.algorithms.checkpoint_folder import STATE, RowChunks, number_of, remove_older, states
+from simpl_sb3.algorithms.checkpoint_folder import STATE, RowChunks, newest_readable, number_of, remove_older, states
 from simpl_sb3.algorithms.training_state import TrainingState, capture
-from simpl_sb3.errors import ModelFileError
 
 __all__ = ["TrainingCheckpointCallback", "load_checkpoint", "newest_checkpoint"]
 
@@ -124,27 +123,13 @@ def load_checkpoint(
     :param settings: as ``kind.load`` takes them, such as ``verbose``
     :raises ModelFileError: where there is no checkpoint, or none that can be read
     """
-    found = states(Path(folder))
-    if not found:
-        raise ModelFileError(f"No checkpoint in {folder}: expected state_00000001.zip or another of that kind.")
-    for path in found:
-        try:
-            return _load(kind, path, env, device, settings)
-        except ModelFileError:
-            if path == found[-1]:
-                raise
-    raise AssertionError
+    return newest_readable(Path(folder), lambda path: _load(kind, path, env, device, settings))
 
 
 def _load(kind: type[Model], path: Path, env: GymEnv, device: th.device | str, settings: dict[str, Any]) -> Model:
     model = kind.load(path, env=env, device=device, **settings)
     buffers = model._buffers()
-    try:
-        assert model._state is not None
-        model.checkpoint = {**model._state.data["checkpoint"], "folder": path.parent.resolve()}
-        RowChunks(path.parent, model.checkpoint["chunks"]).fill(buffers)
-    except ModelFileError as error:
-        raise ModelFileError(f"{path}: {error}") from None
-    except Exception as error:  # noqa: BLE001 - a damaged file fails in many ways
-        raise ModelFileError(f"{path} is no checkpoint: {type(error).__name__}: {error}") from None
+    assert model._state is not None
+    model.checkpoint = {**model._state.data["checkpoint"], "folder": path.parent.resolve()}
+    RowChunks(path.parent, model.checkpoint["chunks"]).fill(buffers)
     return model

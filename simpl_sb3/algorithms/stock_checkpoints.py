@@ -21,12 +21,11 @@ from typing import Any, TypeVar
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from simpl_sb3.algorithms.checkpoint_folder import RowChunks, number_of, state_bytes, states
+from simpl_sb3.algorithms.checkpoint_folder import RowChunks, newest_readable, number_of, state_bytes
 from simpl_sb3.algorithms.checkpoints import TrainingCheckpointCallback
 from simpl_sb3.algorithms.files import MAX_MEMBER_BYTES, check_finite, member
 from simpl_sb3.algorithms.stock_state import ReplayRows, capture, check_fits, take, take_last
 from simpl_sb3.algorithms.training_state import TrainingState
-from simpl_sb3.errors import ModelFileError
 from simpl_sb3.files import write_atomically
 from simpl_sb3.npz import arrays_of
 from simpl_sb3.seals import open_zip
@@ -124,20 +123,8 @@ def take_up(model: Stock, folder: Path) -> Stock:
     :return: the model
     :raises ModelFileError: where there is none that can be read
     """
-    found = states(folder)
-    if not found:
-        raise ModelFileError(f"No checkpoint in {folder}: expected state_00000001.zip or another of that kind.")
-    for path in found:
-        try:
-            _take_up(model, path)
-            return model
-        except ModelFileError as error:
-            if path == found[-1]:
-                raise ModelFileError(f"{path}: {error}") from None
-        except Exception as error:  # noqa: BLE001 - a damaged file fails in many ways
-            if path == found[-1]:
-                raise ModelFileError(f"{path} is no checkpoint: {type(error).__name__}: {error}") from None
-    raise AssertionError
+    newest_readable(folder, lambda path: _take_up(model, path))
+    return model
 
 
 def _take_up(model: Any, path: Path) -> None:
