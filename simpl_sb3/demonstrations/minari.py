@@ -23,6 +23,8 @@ from minari.namespace import NAMESPACE_METADATA_FILENAME, namespace_hierarchy
 from minari.storage import get_dataset_path
 
 from simpl_sb3.bars import progress
+from simpl_sb3.demonstrations.flat import folder_for
+from simpl_sb3.demonstrations.hdf5 import read_numbers
 from simpl_sb3.demonstrations.windows import DemonstrationDataset, Episode, WindowBatch, check_actions, check_space
 from simpl_sb3.errors import DatasetError
 from simpl_sb3.files import check_room, replace_folder, write_atomically
@@ -35,7 +37,6 @@ __all__ = [
     "datasets_folder",
     "load_minari",
     "open_minari",
-    "read_numbers",
     "read_settings",
     "write_minari",
 ]
@@ -45,8 +46,6 @@ OBSERVATION_KEY = "simpl_observation_key"  # which part of the environment's Dic
 ENV_SETTING = "env"  # the setting that names the environment
 ROOM = 4_000_000  # bytes: how much is written before the disk is asked for room again
 EPISODE_ROOM = 20_000  # bytes that HDF5 adds to an episode
-MAX_SMALL, MAX_PACKED = 1 << 26, 200
-"""An array beyond so many bytes may be so many times its size on disk."""
 
 # ---------------------------------------------------------------- reading
 
@@ -57,6 +56,7 @@ def load_minari(
     observation_key: str | None = None,
     *,
     root: str | Path | None = None,
+    in_memory: bool | None = None,
 ) -> DemonstrationDataset:
     """
     Reads a Minari dataset into flat arrays. Rewards and task labels are not read; no environment is built.
@@ -65,6 +65,8 @@ def load_minari(
     :param horizon: H, env steps; shorter episodes are skipped and counted
     :param observation_key: which part of Dict observations to read
     :param root: folder that holds the datasets; Minari's own by default
+    :param in_memory: False copies them to flat files beside the dataset, which have no name and end with the result,
+        and reads what is drawn; None does so for a dataset larger than a quarter of this machine's memory
     :return: the demonstrations
     :raises DatasetError: when it is missing, unreadable, without a long enough episode, holds NaN, absurdly large
         numbers, actions far outside its action space or wrong lengths, or its spaces are no Boxes
@@ -89,6 +91,7 @@ def load_minari(
         id=dataset.id,
         observation_key=recorded if observation_key is None else observation_key,
         env_id=_env_id(dataset),
+        folder=folder_for(_size(dataset.storage.data_path), dataset.storage.data_path, in_memory),
     )
 
 
@@ -207,27 +210,6 @@ def _read_arrays(dataset: MinariDataset, key: str | None) -> Iterator[tuple[np.n
         raise
     except (KeyError, OSError, ValueError, TypeError, AttributeError, RuntimeError) as error:  # h5py's, of odd files
         raise DatasetError(f"{dataset.id}: its data cannot be read: {error}") from error
-
-
-def read_numbers(place: str, data: Any, kinds: str = "fiu") -> np.ndarray:
-    """
-    An array of an HDF5 file.
-
-    :param place: where it is, for messages
-    :param data: what lies there
-    :param kinds: letters of NumPy's ``dtype.kind`` that it may have
-    :raises DatasetError: for a group in place of an array, numbers of another kind, or far more of them than the file
-        has bytes
-    """
-    if not isinstance(data, h5py.Dataset) or data.dtype.kind not in kinds:
-        what = f"numbers of type {data.dtype}" if isinstance(data, h5py.Dataset) else "a group"
-        raise DatasetError(f"{place}: {data.name} is {what}, expected an array of real numbers")
-    stored = data.id.get_storage_size()
-    if data.nbytes > max(MAX_SMALL, MAX_PACKED * stored):
-        raise DatasetError(
-            f"{place}: {data.name} is said to have {data.nbytes} bytes, and the file has {stored} of them"
-        )
-    return np.asarray(data[()])
 
 
 def read_settings(dataset_id: str, root: str | Path | None = None) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """
-Demonstrations in memory: one :class:`Episode`, and many as flat arrays from which windows of H steps are drawn.
+Demonstrations: one :class:`Episode`, and many as flat arrays, in memory or on disk, from which windows of H steps are
+drawn.
 
 ::
 
@@ -12,12 +13,14 @@ Episode i's observations begin at ``offsets[i] + i``.
 
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 
+from simpl_sb3.demonstrations.flat import BLOCK, Rows, blocks
 from simpl_sb3.errors import DatasetError
 
 __all__ = ["DemonstrationDataset", "Episode", "WindowBatch", "check_actions", "check_space"]
@@ -89,6 +92,7 @@ class DemonstrationDataset:
     :param n_skipped: episodes left out because they are shorter than a skill
     :param observation_key: the key that was read from Dict observations, else None
     :param env_id: id of the environment they come from, where known
+    :param folder: where the arrays are, as files without a name that go with the dataset; None for memory
     """
 
     observations: np.ndarray
@@ -100,7 +104,7 @@ class DemonstrationDataset:
     n_skipped: int = 0
     observation_key: str | None = None
     env_id: str | None = None
-    _starts: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, init=False, repr=False)
+    folder: Path | None = None
 
     def __post_init__(self) -> None:
         steps, episodes = len(self.actions), len(self.offsets) - 1
@@ -119,9 +123,10 @@ class DemonstrationDataset:
 
     def __repr__(self) -> str:
         skipped = f", {self.n_skipped} too short" if self.n_skipped else ""
+        where = "" if self.folder is None else ", on disk"
         return (
             f"<DemonstrationDataset {self.id}: {len(self.offsets) - 1:,} episodes{skipped}, {len(self.actions):,} env "
-            f"steps, observations {self.observations.shape[1:]}, actions {self.actions.shape[1:]}>"
+            f"steps, observations {self.observations.shape[1:]}, actions {self.actions.shape[1:]}{where}>"
         )
 
     @classmethod
@@ -135,9 +140,10 @@ class DemonstrationDataset:
         id: str = "episodes",
         observation_key: str | None = None,
         env_id: str | None = None,
+        folder: str | Path | None = None,
     ) -> "DemonstrationDataset":
         """
-        Builds a dataset from episodes in memory.
+        Builds a dataset from episodes, which are taken one after another.
 
         :param episodes: demonstrations; those shorter than ``horizon`` are skipped and counted
         :param observation_space: one-dimensional Box
@@ -146,28 +152,38 @@ class DemonstrationDataset:
         :param id: name for messages
         :param observation_key: see the class
         :param env_id: see the class
+        :param folder: keeps the arrays in files there, which have no name and end with the dataset; None keeps them in
+            memory
         :raises DatasetError: when no episode is long enough, or spaces do not fit
         """
         check_space(id, "observation", observation_space)
         check_space(id, "action", action_space)
-        every = list(episodes)
-        kept = [episode for episode in every if len(episode) >= horizon]
-        if not kept:
-            longest = max((len(episode) for episode in every), default=0)
+        observations, actions = (Rows(space.shape[0], folder) for space in (observation_space, action_space))
+        lengths, longest, n_skipped = list[int](), 0, 0
+        for episode in episodes:
+            longest = max(longest, len(episode))
+            if len(episode) < horizon:
+                n_skipped += 1
+                continue
+            observations.add(episode.observations)
+            actions.add(episode.actions)
+            lengths.append(len(episode))
+        if not lengths:
             raise DatasetError(
-                f"{id}: none of {len(every)} episodes is as long as a skill "
+                f"{id}: none of {n_skipped} episodes is as long as a skill "
                 f"(the longest has {longest} env steps, expected at least the horizon, {horizon})"
             )
         return cls(
-            observations=np.concatenate([episode.observations for episode in kept]),
-            actions=np.concatenate([episode.actions for episode in kept]),
-            offsets=np.concatenate([[0], np.cumsum([len(episode) for episode in kept])]).astype(np.int64),
+            observations=observations.together(),
+            actions=actions.together(),
+            offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
             observation_space=observation_space,
             action_space=action_space,
             id=id,
-            n_skipped=len(every) - len(kept),
+            n_skipped=n_skipped,
             observation_key=observation_key,
             env_id=env_id,
+            folder=None if folder is None else Path(folder),
         )
 
     @property
@@ -187,6 +203,13 @@ class DemonstrationDataset:
         """
         first, last = self.offsets[index], self.offsets[index + 1]
         return Episode(self.observations[first + index : last + index + 1], self.actions[first:last])
+
+    def some_actions(self, at_most: int = 1_000_000) -> np.ndarray:
+        """
+        :param at_most: rows
+        :return: evenly spaced actions, all where they are so many, (N, A)
+        """
+        return np.asarray(self.actions[:: -(-self.n_steps // at_most)])
 
     def split(
         self, validation_fraction: float, seed: int | None = None
@@ -208,10 +231,12 @@ class DemonstrationDataset:
         return self._subset(np.sort(order[n_validation:])), self._subset(np.sort(order[:n_validation]))
 
     def _subset(self, indices: np.ndarray, n_skipped: int = 0) -> "DemonstrationDataset":
-        episodes = [self.episode(int(index)) for index in indices]
-        if not episodes:
+        if not len(indices):
             raise DatasetError(f"{self.id}: no episode is left, expected at least one")
-        subset = DemonstrationDataset.from_episodes(episodes, self.observation_space, self.action_space, id=self.id)
+        episodes = (self.episode(int(index)) for index in indices)
+        subset = DemonstrationDataset.from_episodes(
+            episodes, self.observation_space, self.action_space, id=self.id, folder=self.folder
+        )
         return replace(subset, n_skipped=n_skipped, observation_key=self.observation_key, env_id=self.env_id)
 
     def at_least(self, horizon: int) -> "DemonstrationDataset":
@@ -231,7 +256,7 @@ class DemonstrationDataset:
         :param horizon: H, env steps
         :return: number of different windows
         """
-        return len(self._window_starts(horizon)[0])
+        return int(self._windows_before(horizon)[-1])
 
     def sample_windows(self, batch: int, horizon: int, rng: np.random.Generator) -> WindowBatch:
         """
@@ -242,28 +267,26 @@ class DemonstrationDataset:
         :param rng: source of randomness
         :return: observations (B, H + 1, O) and actions (B, H, A)
         """
-        observation_starts, action_starts = self._window_starts(horizon)
-        chosen = rng.integers(len(action_starts), size=batch)
+        before = self._windows_before(horizon)
+        chosen = rng.integers(before[-1], size=batch)
+        episodes = np.searchsorted(before, chosen, side="right") - 1
+        starts = self.offsets[episodes] + chosen - before[episodes]
         steps = np.arange(horizon + 1)
         return WindowBatch(
-            self.observations.take(observation_starts[chosen][:, None] + steps, axis=0),
-            self.actions.take(action_starts[chosen][:, None] + steps[:-1], axis=0),
+            self.observations.take((starts + episodes)[:, None] + steps, axis=0),
+            self.actions.take(starts[:, None] + steps[:-1], axis=0),
         )
 
-    def _window_starts(self, horizon: int) -> tuple[np.ndarray, np.ndarray]:
-        if horizon not in self._starts:
-            lengths = np.diff(self.offsets)
-            counts = np.maximum(lengths - horizon + 1, 0)
-            if not counts.sum():
-                raise DatasetError(
-                    f"{self.id}: no episode has {horizon} env steps (the longest has {lengths.max()}), "
-                    "expected at least one as long as the horizon"
-                )
-            episodes = np.repeat(np.arange(self.n_episodes), counts)
-            within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-            starts = self.offsets[:-1][episodes] + within
-            self._starts[horizon] = (starts + episodes, starts)
-        return self._starts[horizon]
+    def _windows_before(self, horizon: int) -> np.ndarray:
+        """How many windows begin in earlier episodes, and in all, (episodes + 1,)."""
+        lengths = np.diff(self.offsets)
+        before = np.concatenate([[0], np.cumsum(np.maximum(lengths - horizon + 1, 0))])
+        if not before[-1]:
+            raise DatasetError(
+                f"{self.id}: no episode has {horizon} env steps (the longest has {lengths.max()}), "
+                "expected at least one as long as the horizon"
+            )
+        return before
 
 
 def check_space(dataset_id: str, name: str, space: gym.Space[Any]) -> gym.spaces.Box:
@@ -292,17 +315,20 @@ def check_actions(dataset_id: str, actions: np.ndarray, space: gym.spaces.Box) -
         the space's border is less
     """
     centre, scale = (space.low + space.high) / 2.0, (space.high - space.low) / 2.0
-    outside = np.abs(actions - centre) > LARGEST_ACTION * scale
-    if outside.any():
-        step, index = (int(number) for number in np.argwhere(outside)[0])
-        raise DatasetError(
-            f"{dataset_id}: action {index} is {actions[step, index]:g} at step {step}, far outside the action space "
-            f"{space}; expected the actions that the environment took"
-        )
-    beyond = (np.abs(actions - centre) > 1.01 * scale).any(axis=1)
-    if beyond.any() and beyond.mean() > BEYOND_SHARE:
+    n_beyond = 0
+    for number, block in enumerate(blocks(actions)):
+        distance = np.abs(block - centre)
+        outside = distance > LARGEST_ACTION * scale
+        if outside.any():
+            step, index = (int(place) for place in np.argwhere(outside)[0])
+            raise DatasetError(
+                f"{dataset_id}: action {index} is {block[step, index]:g} at step {number * BLOCK + step}, far outside "
+                f"the action space {space}; expected the actions that the environment took"
+            )
+        n_beyond += int((distance > 1.01 * scale).any(axis=1).sum())
+    if n_beyond > BEYOND_SHARE * len(actions):
         warnings.warn(
-            f"{dataset_id}: {beyond.mean():.0%} of the actions lie outside the action space {space}. Skills learn them "
-            "as they are, and what they decode is clipped: expected the actions that the environment took.",
+            f"{dataset_id}: {n_beyond / len(actions):.0%} of the actions lie outside the action space {space}. Skills "
+            "learn them as they are, and what they decode is clipped: expected the actions that the environment took.",
             stacklevel=3,
         )

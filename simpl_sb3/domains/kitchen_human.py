@@ -20,7 +20,8 @@ import numpy as np
 from minari import MinariDataset
 
 from simpl_envs.kitchen.constants import GOAL_HALF, N_POSITIONS, N_ROBOT, POSITION_BOUND
-from simpl_sb3.demonstrations.minari import load_minari, open_minari, read_numbers, write_minari
+from simpl_sb3.demonstrations.hdf5 import read_numbers
+from simpl_sb3.demonstrations.minari import load_minari, open_minari, write_minari
 from simpl_sb3.demonstrations.windows import Episode
 from simpl_sb3.errors import DatasetError
 from simpl_sb3.files import open_regular

@@ -145,7 +145,7 @@ def fit_to(skills: Skills, dataset: DemonstrationDataset) -> dict[str, float]:
         dataset, skills, seed=0, device="cpu", validation_fraction=0.0, normalize_observations=False
     )
     metrics = reader.evaluate(dataset.at_least(skills.horizon))
-    actions = skills.scale_actions(th.from_numpy(dataset.actions))
+    actions = skills.scale_actions(th.from_numpy(dataset.some_actions()))
     variance = float(actions.var(dim=0).mean())
     return {
         "reconstruction": 1.0 - metrics["action_mse"] / variance,

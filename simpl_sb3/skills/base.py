@@ -3,7 +3,7 @@
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any, ClassVar, Self
 
@@ -14,6 +14,7 @@ from safetensors.torch import save as to_safetensors
 from stable_baselines3.common.utils import get_device
 from torch import nn
 
+from simpl_sb3.demonstrations.flat import blocks
 from simpl_sb3.errors import ModelFileError, SettingsError
 from simpl_sb3.files import write_atomically
 from simpl_sb3.seals import BLANK, KEY, seal
@@ -222,8 +223,8 @@ class Skills(nn.Module, ABC):
         :param min_std: smallest standard deviation to divide by; an observation whose own is below 1e-6 counts as
             constant and is divided by 1
         """
-        mean = observations.mean(axis=0, dtype=np.float64)
-        std = observations.std(axis=0, dtype=np.float64)
+        mean = _mean(blocks(observations), len(observations))
+        std = np.sqrt(_mean((np.square(block - mean) for block in blocks(observations)), len(observations)))
         self.set_observation_statistics(mean, np.where(std > 1e-6, np.maximum(std, min_std), 1.0))
 
     # ------------------------------------------------------------ files
@@ -298,6 +299,14 @@ class Skills(nn.Module, ABC):
             raise ModelFileError(f"its observation_std holds numbers below {SMALLEST_STD:g}")
         if not (th.allclose(self.action_centre, (low + high) / 2) and th.allclose(self.action_scale, (high - low) / 2)):
             raise ModelFileError("its action_centre and action_scale are not those of its action space")
+
+
+def _mean(parts: Iterable[np.ndarray], n_rows: int) -> np.ndarray:
+    """The mean of rows that come in parts, added one after another as NumPy adds those of one array."""
+    total = np.zeros(0)
+    for part in parts:
+        total = np.concatenate([total[None], part] if total.size else [part], dtype=np.float64).sum(axis=0)
+    return total / n_rows
 
 
 def _kind_named(kind: Any) -> type[Skills]:

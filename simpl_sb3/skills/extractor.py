@@ -132,7 +132,7 @@ class SkillExtractor:
             )
 
     def _usual_kl_weight(self) -> float:
-        actions = th.from_numpy(self.train_data.actions).to(self.device)
+        actions = th.from_numpy(self.train_data.some_actions()).to(self.device)
         return float(f"{KL_WEIGHT_SHARE * self.model.scale_actions(actions).var(dim=0).sum().item():.3g}")
 
     def _split(

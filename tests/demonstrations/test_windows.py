@@ -1,6 +1,7 @@
 """Demonstrations in memory: they check themselves, and windows stay within their episode."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -79,6 +80,40 @@ def test_split_is_by_episode_and_seeded() -> None:
         validation.split(0.5)[0].split(0.5)
     with pytest.raises(DatasetError, match="validation_fraction"):
         dataset.split(1.5)
+
+
+def test_on_disk_it_is_the_same_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    lengths = [12, 10, 31, 14, 9]
+    here = DemonstrationDataset.from_episodes(indexed_episodes(lengths), OBSERVATIONS, ACTIONS, horizon=10)
+    there = DemonstrationDataset.from_episodes(
+        indexed_episodes(lengths), OBSERVATIONS, ACTIONS, horizon=10, folder=tmp_path
+    )
+    assert isinstance(there.observations.base, np.memmap)
+    assert list(tmp_path.iterdir()) == []
+    assert repr(there).endswith(", on disk>")
+    pairs = [(here, there), *zip(here.split(0.3, seed=1), there.split(0.3, seed=1), strict=True)]
+    for one, other in [*pairs, (here.at_least(12), there.at_least(12))]:
+        assert (other.folder, one.n_skipped) == (tmp_path, other.n_skipped)
+        for name in ("observations", "actions", "offsets"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    drawn = [data.sample_windows(50, 10, np.random.default_rng(2)) for data in (here, there)]
+    np.testing.assert_array_equal(*(windows.observations for windows in drawn))
+    np.testing.assert_array_equal(*(windows.actions for windows in drawn))
+
+
+def test_every_window_is_as_likely_as_any_other() -> None:
+    dataset = DemonstrationDataset.from_episodes(indexed_episodes([4, 2, 7]), OBSERVATIONS, ACTIONS)
+    starts = [(episode, step) for episode, length in enumerate([4, 2, 7]) for step in range(length - 3 + 1)]
+    numbers = np.random.default_rng(5).integers(len(starts), size=200)
+    drawn = dataset.sample_windows(200, 3, np.random.default_rng(5)).observations[:, 0]
+    first = [dataset.episode(starts[number][0]).observations[starts[number][1]] for number in numbers]
+    np.testing.assert_array_equal(drawn, first)
+
+
+def test_some_actions_are_all_of_a_few() -> None:
+    dataset = DemonstrationDataset.from_episodes(indexed_episodes([20, 11]), OBSERVATIONS, ACTIONS)
+    np.testing.assert_array_equal(dataset.some_actions(), dataset.actions)
+    np.testing.assert_array_equal(dataset.some_actions(10), dataset.actions[::4])
 
 
 def test_a_dataset_checks_itself() -> None:

@@ -105,3 +105,13 @@ def test_sac_over_actions(tmp_path: Path) -> None:
     again = SkillPriorSAC.load(tmp_path / "sac.zip", env, device="cpu")
     z = np.zeros((3, 2), np.float32)
     assert np.array_equal(again.predict(z, deterministic=True)[0], model.predict(z, deterministic=True)[0])
+
+
+def test_statistics_are_those_of_numpy_however_many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    skills = PrimitiveActions(Box(-9.0, 9.0, (3,), np.float32), Box(-1.0, 1.0, (1,), np.float32))
+    rows = np.random.default_rng(0).normal(3.0, [0.1, 1.0, 5.0], (101, 3)).astype(np.float32)
+    for block in (7, 1_000):
+        monkeypatch.setattr("simpl_sb3.demonstrations.flat.BLOCK", block)
+        skills.fit_observation_statistics(rows)
+        np.testing.assert_array_equal(skills.observation_mean, rows.mean(axis=0, dtype=np.float64).astype(np.float32))
+        np.testing.assert_array_equal(skills.observation_std, rows.std(axis=0, dtype=np.float64).astype(np.float32))
