@@ -64,19 +64,6 @@ def write_raw(dataset_id: str, observations: Any, actions: np.ndarray, observati
 # ---------------------------------------------------------------- written and read
 
 
-def test_a_dataset_larger_than_memory_allows_stays_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_minari("simpl/large-v0", indexed_episodes([12, 30]), OBSERVATIONS, ACTIONS)
-    before = sorted(path.rglob("*"))
-    assert load_minari("simpl/large-v0", 10).folder is None
-    monkeypatch.setattr("simpl_sb3.demonstrations.flat.MEMORY_SHARE", 0.0)
-    dataset = load_minari("simpl/large-v0", 10)
-    assert dataset.folder == path / "data"
-    assert (dataset.n_episodes, dataset.n_steps) == (2, 42)
-    assert sorted(path.rglob("*")) == before
-    assert load_minari("simpl/large-v0", 10, in_memory=True).folder is None
-    assert load_minari("simpl/large-v0", 10, in_memory=False).n_windows(10) == dataset.n_windows(10)
-
-
 def test_written_episodes_come_back() -> None:
     path = write_minari(
         "simpl/indexed-v0",
