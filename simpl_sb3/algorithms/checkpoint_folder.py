@@ -113,11 +113,6 @@ def newest_readable(folder: Path, read: Callable[[Path], T]) -> T:
     raise ModelFileError(flaw)
 
 
-def none_in(folder: Path) -> ModelFileError:
-    """What to raise where a state was expected."""
-    return ModelFileError(f"No checkpoint in {folder}: expected state_00000001.zip or another of that kind.")
-
-
 def number_of(state: Path) -> int:
     """Of a state, by its name."""
     return int(state.stem.removeprefix("state_"))
