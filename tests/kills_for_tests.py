@@ -2,18 +2,34 @@
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from simpl_sb3.experiments.stage import Stage
 
 CODE = """
+import os
 import sys
+from fnmatch import fnmatch
+from pathlib import Path
+
 import simpl_sb3.experiments.running as running
-running.CHECKPOINT_SECONDS = 0.0
 from simpl_sb3.experiments.stage import RunOptions, Stage
 from simpl_sb3.experiments.stages import run_stage
+
+pattern, left = sys.argv[1], int(sys.argv[2])
+replace = Path.replace
+
+def count(self, target):
+    global left
+    moved = replace(self, target)
+    left -= fnmatch(Path(target).name, pattern)
+    if left <= 0:
+        os.kill(os.getpid(), 9)
+    return moved
+
+Path.replace = count
+running.CHECKPOINT_SECONDS = 0.0
 run_stage(Stage.from_json(sys.stdin.read()), RunOptions(device="cpu"))
 """
 
@@ -40,19 +56,11 @@ def counter(kill_at: int | None) -> Callable[[], int]:
     return count
 
 
-def run_and_kill(stage: Stage, when: Callable[[], bool]) -> None:
-    """Kill the process (SIGKILL) as soon as something is the case."""
-    process = subprocess.Popen([sys.executable, "-c", CODE], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdin is not None
-    process.stdin.write(stage.as_json())
-    process.stdin.close()
-    process.stdin = None
-    while not when():
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.002)
-    process.kill()
-    process.communicate()
-    assert process.returncode == -9
+def run_and_kill(stage: Stage, pattern: str, number: int) -> None:
+    """Run a stage in a process that is killed (SIGKILL) once it has written so many files of such a name."""
+    command = [sys.executable, "-c", CODE, pattern, str(number)]
+    ended = subprocess.run(command, input=stage.as_json(), capture_output=True, text=True, check=False)
+    assert ended.returncode == -9, ended.stderr
 
 
 def write_half(path: Path) -> None:

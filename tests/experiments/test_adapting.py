@@ -88,7 +88,7 @@ def newest(folder: Path) -> int:
 
 def test_killed_it_goes_on_by_the_same_command(once: tuple[dict[str, Any], list[Adapted]], tmp_path: Path) -> None:
     """SIGKILL, while checkpoints are written without pause."""
-    run_and_kill(stage(tmp_path, "rows"), lambda: newest(tmp_path) >= 6)
+    run_and_kill(stage(tmp_path, "rows"), "state_*", 6)
     agents = run_stage(stage(tmp_path, "rows"), QUICK)
     assert results(tmp_path / "rows.csv") == once[0]
     assert_same(agents, once[1])

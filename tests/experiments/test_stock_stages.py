@@ -23,17 +23,13 @@ TRAINING: dict[str, dict[str, Any]] = {
 }
 
 
-def newest(folder: Path) -> int:
-    return max((int(path.stem[-8:]) for path in folder.glob("**/state_*")), default=0)
-
-
 @pytest.mark.parametrize("method", ["sac-her", "rl2"])
 def test_a_meta_training_goes_on(method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def stage(name: str) -> Stage:
         how: dict[str, Any] = {"method": method, "train_tasks": "easy", "n_envs": 4, "total_timesteps": 1_200}
         return meta_train_stage(MAZE, SKILLS, tmp_path / name, settings=TRAINING[method], **how)
 
-    run_and_kill(stage("killed"), lambda: newest(tmp_path) >= 4)
+    run_and_kill(stage("killed"), "state_*", 4)
     once, killed = (run_stage(stage(name), QUICK) for name in ("once", "killed"))
     assert "Going on after" in capsys.readouterr().err
     first, second = (read_stock(path, KINDS[method]).tensors for path in (once, killed))
@@ -47,7 +43,7 @@ def test_agents_of_sac_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         small = {"n_episodes": 1, "net_arch": (8,), "batch_size": 8, "buffer_size": 1_500, "train_freq": 40}
         return adapt_stage(MAZE, None, tmp_path / f"{name}.csv", method="sac", tasks="random:2:0", settings=small)
 
-    run_and_kill(stage("killed"), lambda: newest(tmp_path) >= 4)
+    run_and_kill(stage("killed"), "state_*", 4)
     for name in ("once", "killed"):
         run_stage(stage(name), QUICK)
     assert "Going on after" in capsys.readouterr().err
