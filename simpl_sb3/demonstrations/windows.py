@@ -13,7 +13,7 @@ Episode i's observations begin at ``offsets[i] + i``.
 
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,6 +105,7 @@ class DemonstrationDataset:
     observation_key: str | None = None
     env_id: str | None = None
     folder: Path | None = None
+    _before: dict[int, np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         steps, episodes = len(self.actions), len(self.offsets) - 1
@@ -279,14 +280,16 @@ class DemonstrationDataset:
 
     def _windows_before(self, horizon: int) -> np.ndarray:
         """How many windows begin in earlier episodes, and in all, (episodes + 1,)."""
-        lengths = np.diff(self.offsets)
-        before = np.concatenate([[0], np.cumsum(np.maximum(lengths - horizon + 1, 0))])
-        if not before[-1]:
-            raise DatasetError(
-                f"{self.id}: no episode has {horizon} env steps (the longest has {lengths.max()}), "
-                "expected at least one as long as the horizon"
-            )
-        return before
+        if horizon not in self._before:
+            lengths = np.diff(self.offsets)
+            before = np.concatenate([[0], np.cumsum(np.maximum(lengths - horizon + 1, 0))])
+            if not before[-1]:
+                raise DatasetError(
+                    f"{self.id}: no episode has {horizon} env steps (the longest has {lengths.max()}), "
+                    "expected at least one as long as the horizon"
+                )
+            self._before[horizon] = before
+        return self._before[horizon]
 
 
 def check_space(dataset_id: str, name: str, space: gym.Space[Any]) -> gym.spaces.Box:
