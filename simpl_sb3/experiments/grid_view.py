@@ -1,7 +1,5 @@
 """How a grid goes: what runs, what is left, how long, the success so far; live on a terminal, in lines elsewhere."""
 
-import csv
-import io
 import shutil
 import sys
 import time
@@ -12,10 +10,11 @@ from typing import IO, Self
 
 import numpy as np
 
-from simpl_sb3.errors import SimplError
+from simpl_sb3.errors import ResultsError, SimplError
 from simpl_sb3.experiments.engine import Engine, Running
 from simpl_sb3.experiments.grid import Cell
 from simpl_sb3.experiments.ray_place import told_progress
+from simpl_sb3.results.reading import read_log
 from simpl_sb3.results.rows import read_results
 
 __all__ = ["GridView", "state_text"]
@@ -117,13 +116,13 @@ def _success_of_training(cell: Cell, folder: Path) -> float | None:
         return None
     for path in (folder / cell.stage.output / "progress.csv", told_progress(folder, cell)):
         try:
-            rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
-        except (OSError, ValueError, csv.Error):
+            found = read_log(path, SUCCESS)
+        except ResultsError:
             continue
-        for name in SUCCESS:
-            for row in reversed(rows):
-                if text := row.get(name):
-                    return float(text)
+        for values in found.values():
+            known = values[np.isfinite(values)]
+            if len(known):
+                return float(known[-1])
     return None
 
 

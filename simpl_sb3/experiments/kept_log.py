@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from simpl_sb3.files import write_atomically
+from simpl_sb3.results.reading import cell_number
 
 __all__ = ["KeptLog"]
 
@@ -22,7 +23,7 @@ class KeptLog:
 
     def __init__(self, path: Path, column: str, done: float) -> None:
         self.path, self.beside = path, path.with_name(f".{path.name}.before")
-        self._rows = [row for row in (*_rows(self.beside), *_rows(path)) if _number(row.get(column)) <= done]
+        self._rows = [row for row in (*_rows(self.beside), *_rows(path)) if cell_number(row.get(column)) <= done]
         if self._rows:
             _write(self.beside, self._rows)
         else:
@@ -50,10 +51,3 @@ def _rows(path: Path) -> list[dict[str, str]]:
         return []
     with path.open(encoding="utf-8", newline="") as file:
         return [{name: value or "" for name, value in row.items() if name} for row in csv.DictReader(file)]
-
-
-def _number(text: str | None) -> float:
-    try:
-        return float(text or "nan")
-    except ValueError:
-        return float("nan")

@@ -15,7 +15,7 @@ from simpl_sb3.errors import ResultsError
 from simpl_sb3.npz import read_array
 from simpl_sb3.seals import open_zip
 
-__all__ = ["read_arrays", "read_bytes", "read_log"]
+__all__ = ["cell_number", "read_arrays", "read_bytes", "read_log"]
 
 MAX_TEXT_BYTES = 200_000_000
 MAX_ARCHIVE_BYTES = 500_000_000
@@ -100,14 +100,15 @@ def read_log(log: str | os.PathLike[str], names: Sequence[str]) -> dict[str, npt
             if line > MAX_LOG_LINES:
                 raise ResultsError(f"{log} has more than {MAX_LOG_LINES} lines; expected a log of Stable-Baselines3")
             for name, values in found.items():
-                values.append(_number(row[name]))
+                values.append(cell_number(row[name]))
     except csv.Error as error:
         raise ResultsError(f"{log}: {error}; expected a log of Stable-Baselines3") from error
     return {name: np.array(values) for name, values in found.items()}
 
 
-def _number(text: Any) -> float:
+def cell_number(text: str | None) -> float:
+    """The number in a cell of a log; NaN where it holds none."""
     try:
         return float(text or "nan")
-    except (TypeError, ValueError):
+    except ValueError:
         return float("nan")
