@@ -26,6 +26,10 @@ class DivergenceError(SimplError, ArithmeticError):
     """Learning diverged: the policy's numbers are NaN or infinite."""
 
 
+AFTER_DIVERGENCE = "Go on from an earlier checkpoint, with a smaller learning_rate or smaller rewards."
+"""What to do then."""
+
+
 class EnvironmentSpecError(SimplError, ValueError):
     """An environment that does not fit: no tasks, a discrete or unbounded action space, another observation shape."""
 

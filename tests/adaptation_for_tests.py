@@ -18,6 +18,8 @@ QUICK: dict[str, Any] = {
     "n_episodes": 5,
     "n_exploration_episodes": 2,
     "explore_until_reward": False,
+    "meta_policy_patience": None,
+    "exploration_skill_prior": 0.0,
     "initial_updates": 1,
     "updates_per_skill": 0.5,
     "batch_size": 6,

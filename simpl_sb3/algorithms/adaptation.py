@@ -3,7 +3,8 @@ Target task learning (Section 4.3) for one task or for many at once: explore, in
 
 All agents share one vec env (agent i acts in environment i) and one batched learner, so that thirty agents cost little
 more than three. An agent that has lived through its episodes leaves the batch. With ``explore_until_reward`` one that
-was never rewarded while it explored goes on exploring, and begins to fine-tune, by itself, once it was.
+was never rewarded while it explored goes on exploring, and begins to fine-tune, by itself, once it was. One whom what
+it infers leads nowhere gives the meta-policy up (``meta_policy_patience``), and goes on from the skill prior.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,15 +17,15 @@ from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv
 
 from simpl_sb3.algorithms.adaptation_checkpoints import AdaptationCheckpoints
+from simpl_sb3.algorithms.cohort import Cohort
 from simpl_sb3.algorithms.exploration import Elimination, Explorer
-from simpl_sb3.algorithms.policies import Gaussian, SkillPriorPEARLPolicy, SkillPriorPolicy
+from simpl_sb3.algorithms.policies import Gaussian, SkillPriorPEARLPolicy
 from simpl_sb3.algorithms.settings import INFERRING, INITIAL_MULTIPLIER, AdaptationSettings, SkillPriorSACSettings
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.algorithms.tasks import check_given_tasks
-from simpl_sb3.algorithms.updates import AgentLearner
 from simpl_sb3.bars import EpisodeBar
 from simpl_sb3.experience.buffer import TaskReplayBuffer
-from simpl_sb3.experience.collector import EpisodeCollector, FinishedEpisode, Job, SkillStep
+from simpl_sb3.experience.collector import EXPLORATION, EpisodeCollector, FinishedEpisode, Job, SkillStep
 from simpl_sb3.experience.env_states import holds_episodes
 from simpl_sb3.experience.workers import answering
 from simpl_sb3.settings import checked_seed
@@ -93,33 +94,6 @@ def shown_episodes(
         yield show
 
 
-class Cohort:
-    """
-    Agents that began to fine-tune at the same time: one batched policy and its learner.
-
-    :param agents: indices of the agents; member m of the policy is ``agents[m]``
-    :param policy: of as many agents
-    :param learner: of the policy
-    """
-
-    def __init__(self, agents: np.ndarray, policy: SkillPriorPolicy, learner: AgentLearner) -> None:
-        self.agents, self.policy, self.learner = agents, policy, learner
-        self.n_updates = 0
-
-    def update(self, replay: TaskReplayBuffer, settings: AdaptationSettings, n_updates: int) -> None:
-        """Some updates, each agent's from its own ring of the replay buffer."""
-        how = settings.batch_size, settings.gamma, settings.n_steps, settings.gamma_per_env_step
-        for _ in range(n_updates):
-            self.learner.update_agents(replay.sample(self.agents, *how))
-        self.n_updates += n_updates
-
-    def keep(self, members: np.ndarray) -> None:
-        """Drop all members but these (indices (K,))."""
-        self.agents = self.agents[members]
-        if len(members):
-            self.learner.keep_agents(members)
-
-
 class Adaptation:
     """
     Many agents, each adapting to its own task in its own environment; parameters are those of :func:`adapt_tasks`.
@@ -151,7 +125,10 @@ class Adaptation:
         self.lived = np.zeros(n_agents, int)  # skills
         self.exploring = np.zeros(n_agents, bool)
         self.inferring = np.zeros(n_agents, bool)  # explores with what a first reward says
-        self.cohorts: list[Cohort] = []
+        self.rewarded = np.zeros(n_agents, bool)  # was once rewarded above 0
+        self.failed = np.zeros(n_agents, int)  # episodes since, all without a reward; -1: not counted any more
+        self.n_updates = np.zeros(n_agents, int)
+        self.cohort: Cohort | None = None
         self.collector: EpisodeCollector | None = None  # of the episodes that are collected now
         self.retiring, self.rounds = (
             False,
@@ -205,7 +182,8 @@ class Adaptation:
                 yield from self._collect()
                 self._forget_waiting()
             going_on = self.exploring & (n_exploration < self.settings.n_episodes) & self.settings.explore_until_reward
-            self._begin(np.array([i for i, on in enumerate(going_on) if not on or self.context.rewarded(i)], int))
+            ready = [i for i, on in enumerate(going_on) if not on or self.context.rewarded(i)]
+            self._begin(np.array([i for i in ready if self.exploring[i] or not n_exploration], int))
             self.retiring = True
         yield from self._collect()
 
@@ -234,8 +212,7 @@ class Adaptation:
             yield self.collector
             self.rounds += 1
             if self.rounds % train_freq == 0:
-                for cohort in self.cohorts:
-                    cohort.update(self.replay, settings, n_updates)
+                self._update(self.cohort, n_updates)
 
     def new_collector(self, begin: bool = True) -> EpisodeCollector:
         """What lives through episodes in all environments; ``begin`` as there."""
@@ -250,7 +227,9 @@ class Adaptation:
         if self.episodes[agent] >= (self.settings.n_episodes if self.retiring else self._n_exploration):
             return None
         self.episodes[agent] += 1
-        return Job(self.tasks[agent], agent, "exploration" if self.exploring[agent] else "fine-tuning")
+        if not self.exploring[agent]:
+            return Job(self.tasks[agent], agent, "fine-tuning")
+        return Job(self.tasks[agent], agent, EXPLORATION if self._informed(agent) else self.explorer.kind())
 
     def _forget_waiting(self) -> None:
         """An environment that was stepped while it waited for others, or was not, goes on with the same episodes."""
@@ -270,12 +249,12 @@ class Adaptation:
         z = np.zeros((len(observations), self.skills.skill_dim), np.float32)
         if self.exploring.any():
             z[self.exploring] = self.explorer.act(observations[self.exploring], guesses[self.exploring])
-        for cohort in self.cohorts:
+        if (cohort := self.cohort) is not None:
             z[cohort.agents], _state = cohort.policy.predict(observations[cohort.agents], deterministic=False)
         return z
 
     def _store(self, step: SkillStep) -> None:
-        """Keep rows; whoever explored beyond its episodes and was rewarded begins to fine-tune."""
+        """Keep rows; whoever explored beyond its episodes and was rewarded begins to fine-tune, and who has failed."""
         for buffer, mine in (
             (self.context, self.exploring[step.indices]),
             (self.replay, ~self.exploring[step.indices]),
@@ -291,6 +270,10 @@ class Adaptation:
             if self.checkpoints is not None:
                 self.checkpoints.note(agent, episode)
             self.on_episode(agent, int(self.finished[agent]), episode)
+            self._count_failures(agent, episode)
+        if (patience := self.settings.meta_policy_patience) is not None:
+            failed = (self.failed >= patience) & (self.episodes < self.settings.n_episodes)
+            self._begin(np.flatnonzero(failed), anew=True)
         ended = step.indices[step.ends]
         late = ended[self.exploring[ended] & (self.finished[ended] > self.settings.n_exploration_episodes)]
         self._begin(np.array([agent for agent in late if self.context.rewarded(agent)], int))
@@ -298,12 +281,16 @@ class Adaptation:
     # ------------------------------------------------------------ explore and infer
 
     def _guess_for(self, job: Job) -> th.Tensor:
-        if job.kind != "exploration":
+        if not job.explores:
             return th.zeros(0 if self.meta is None else self.explorer.size)
-        if self.settings.exploration in INFERRING and self.context.rewarded(job.task_index):
+        if self._informed(job.task_index):
             self.inferring[job.task_index] = True
             return self.explorer.guess_from(self._infer([job.task_index]), job.task_index)
-        return self.explorer.guess(job.task_index)
+        return self.explorer.guess(job.task_index, job.kind)
+
+    def _informed(self, agent: int) -> bool:
+        """Whether an exploring agent acts with what it infers."""
+        return self.settings.exploration in INFERRING and self.context.rewarded(agent)
 
     def _guess_is_over(self, agent: int, age: int) -> bool:
         return self.explorer.is_over(agent, age)
@@ -329,46 +316,59 @@ class Adaptation:
 
     # ------------------------------------------------------------ fine-tune
 
-    def _begin(self, agents: np.ndarray) -> None:
-        """A cohort of these agents: copies of the meta-policy, each conditioned on its e*; or new ones."""
+    def _count_failures(self, agent: int, finished: FinishedEpisode) -> None:
+        """Note what an episode says of the meta-policy: whether what an agent infers leads to rewards at all."""
+        rewarded = bool((finished.episode.rewards > 0.0).any())
+        if self.rewarded[agent] and self.failed[agent] >= 0 and (not finished.job.explores or self.inferring[agent]):
+            self.failed[agent] = -1 if rewarded or self.meta is None else self.failed[agent] + 1
+        self.rewarded[agent] |= rewarded
+
+    def _begin(self, agents: np.ndarray, anew: bool = False) -> None:
+        """
+        Let agents fine-tune: copies of the meta-policy, each conditioned on its e*; or new ones.
+
+        :param agents: indices, (K,)
+        :param anew: give the meta-policy up
+        """
         if not len(agents):
             return
-        settings, cohort = self.settings, self.new_cohort(agents)
-        if self.meta is not None:
+        settings, cohort = self.settings, self.new_cohort(agents, anew)
+        if self.meta is not None and not anew:
             cohort.policy.copy_meta(self.meta)
             if settings.n_exploration_episodes:
                 cohort.policy.task_latent.copy_(self._infer(agents)[0])
-        self.cohorts.append(cohort)
-        if settings.reuse_exploration and self.context.sizes[agents].all():
-            for agent in agents:
+        if self.cohort is not None:
+            self.cohort = self.cohort.without(agents)
+        self.n_updates[agents] = 0
+        if settings.reuse_exploration:
+            for agent in agents[self.exploring[agents]]:
                 self.replay.copy_ring(agent, self.context, agent)
-            cohort.update(self.replay, settings, settings.initial_updates)
+            if self.replay.sizes[agents].all():
+                self._update(cohort, settings.initial_updates)
+        self.cohort = cohort if self.cohort is None else self.cohort.joined_by(cohort)
         self.exploring[agents] = False
+        if anew:
+            self.failed[agents] = -1
 
-    def new_cohort(self, agents: np.ndarray) -> Cohort:
-        """A cohort of these agents (indices (K,)), with networks that have learned nothing."""
-        settings, meta = self.settings, self.meta
-        policy = SkillPriorPolicy(
-            self.env.observation_space,
-            self.env.action_space,
-            self.skills,
-            net_arch=settings.net_arch if meta is None else meta.net_arch,
-            activation_fn=settings.activation_fn if meta is None else meta.activation_fn,
-            task_latent_dim=0 if meta is None else meta.task_latent_dim,
-            n_agents=len(agents),
-        ).to(self.device)
-        return Cohort(agents, policy, AgentLearner(policy, settings, settings.skill_kl_target, self.multiplier))
+    def new_cohort(self, agents: np.ndarray, anew: bool = False) -> Cohort:
+        """A cohort of these agents (indices (K,)), with networks that have learned nothing; ``anew`` as there."""
+        spaces = self.env.observation_space, self.env.action_space
+        multiplier = INITIAL_MULTIPLIER if anew else self.multiplier
+        return Cohort(agents, spaces, self.skills, self.meta, self.settings, multiplier)
+
+    def _update(self, cohort: Cohort | None, n_updates: int) -> None:
+        """Some updates of a cohort, where there is one."""
+        if cohort is not None:
+            cohort.update(self.replay, self.settings, n_updates)
+            self.n_updates[cohort.agents] += n_updates
 
     def _retire(self, done: np.ndarray) -> None:
-        """Hand agents over that have lived through their episodes, and shrink their cohorts to the others."""
+        """Hand over agents that have lived through their episodes; the others stay."""
         self._begin(done[self.exploring[done]])  # never rewarded
-        for cohort in self.cohorts:
-            leaving = np.isin(cohort.agents, done)
-            for member in np.flatnonzero(leaving):
-                self.agents[cohort.agents[member]] = self._hand_over(cohort, int(member))
-            if leaving.any():
-                cohort.keep(np.flatnonzero(~leaving))
-        self.cohorts = [cohort for cohort in self.cohorts if len(cohort.agents)]
+        if self.cohort is not None:
+            for member in np.flatnonzero(np.isin(self.cohort.agents, done)):
+                self.agents[self.cohort.agents[member]] = self._hand_over(self.cohort, int(member))
+            self.cohort = self.cohort.without(done)
 
     def _hand_over(self, cohort: Cohort, member: int) -> SkillPriorSAC:
         """The agent of one member, with its weights, optimisers, multiplier and replay, so that it can learn on."""
@@ -389,7 +389,7 @@ class Adaptation:
         agent.learner.copy_agent(cohort.learner, member)
         agent.replay_buffer.copy_ring(0, self.replay, index)
         agent.num_timesteps, agent._episode_num = int(self.lived[index]), int(self.finished[index])
-        agent._n_updates = cohort.n_updates
+        agent._n_updates = int(self.n_updates[index])
         return agent
 
     def give_task(self, agent: SkillPriorSAC, index: int) -> None:

@@ -10,7 +10,7 @@ Checkpoints from which an adaptation goes on to the bit, also after it was kille
 
     in a state: training.json    plain data: counters, random generators, what the adaptation is of
                 training.npz     arrays: environments, the episodes that run, what exploring has ruled out
-                cohort_0.pth     tensors of the agents that fine-tune together: networks, optimisers, multipliers
+                cohort.pth       tensors of the agents that fine-tune: networks, optimisers, multipliers
 
 Nothing is pickled, and all files are sealed (``simpl_sb3.seals``). All of a state is read and checked before any of it
 is taken.
@@ -21,7 +21,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,7 +35,7 @@ from simpl_sb3.algorithms.adaptation_state import (
     ended_of,
     fingerprint,
     take,
-    tensors_of_cohorts,
+    tensors_of_cohort,
 )
 from simpl_sb3.algorithms.checkpoint_folder import (
     STATE,
@@ -127,9 +127,8 @@ class AdaptationCheckpoints:
         :return: the file of the state
         :raises SettingsError: where the learning diverged
         """
-        cohorts = tensors_of_cohorts(adaptation)
-        for cohort in cohorts:
-            check_finite(cohort)
+        tensors = tensors_of_cohort(adaptation)
+        check_finite(tensors)
         self._number += 1
         written, buffers = self._chunks.written(), buffers_of(adaptation)
         rows = {
@@ -148,7 +147,6 @@ class AdaptationCheckpoints:
             "adapted": self._adapted,
         }
         path = self.folder / STATE.format(self._number)
-        tensors = {f"cohort_{k}.pth": cohort for k, cohort in enumerate(cohorts)}
         write_atomically(path, state_bytes(data, arrays, tensors))
         remove_older(self.folder, needed)
         return path
@@ -205,9 +203,11 @@ class AdaptationCheckpoints:
                 )
             if not 0.0 <= data["seconds"] < float("inf"):
                 raise ValueError("the seconds that were spent are none")
-            names = [f"cohort_{k}.pth" for k in range(len(data["n_updates"]))]
             limit = MAX_MEMBER_BYTES["learner.pth"]
-            tensors = [read_tensors(member(archive, name, limit)) for name in names]
+
+            def tensors(name: str) -> Any:
+                return read_tensors(member(archive, name, limit))
+
             return checked(adaptation, data, arrays_of(member(archive, "training.npz")), tensors)
 
     def _of_files(self, parts: Parts, adaptation: "Adaptation") -> tuple[Mapping[int, SkillPriorSAC], list[Ended]]:

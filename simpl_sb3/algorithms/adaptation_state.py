@@ -6,7 +6,7 @@ tensors; see ``adaptation_checkpoints`` for the files.
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +20,11 @@ from simpl_sb3.experience.episode_arrays import episodes_of, finished_arrays
 from simpl_sb3.skills.tensor_files import check_tensors, content_hash
 
 if TYPE_CHECKING:
-    from simpl_sb3.algorithms.adaptation import Adaptation, Cohort
+    from simpl_sb3.algorithms.adaptation import Adaptation
+    from simpl_sb3.algorithms.cohort import Cohort
 
 __all__ = [
+    "COHORT",
     "Ended",
     "Parts",
     "buffers_of",
@@ -32,10 +34,12 @@ __all__ = [
     "ended_of",
     "fingerprint",
     "take",
-    "tensors_of_cohorts",
+    "tensors_of_cohort",
 ]
 
-COUNTERS = ("episodes", "finished", "lived", "exploring", "inferring")
+COHORT = "cohort.pth"
+"""Name of the tensors of those who fine-tune."""
+COUNTERS = ("episodes", "finished", "lived", "exploring", "inferring", "rewarded", "failed", "n_updates")
 Ended = tuple[int, FinishedEpisode]
 """An agent, and an episode that it has ended."""
 
@@ -62,7 +66,7 @@ def capture(adaptation: "Adaptation") -> tuple[dict[str, Any], dict[str, np.ndar
     assert adaptation.collector is not None
     generators, arrays = global_generators()
     arrays |= {name: getattr(adaptation, name) for name in COUNTERS}
-    arrays |= {f"cohort_{k}": cohort.agents for k, cohort in enumerate(adaptation.cohorts)}
+    arrays["cohort"] = np.zeros(0, int) if adaptation.cohort is None else adaptation.cohort.agents
     arrays |= {f"collector.{name}": array for name, array in adaptation.collector.state().items()}
     if (elimination := adaptation.elimination) is not None:
         arrays |= {f"elimination.{name}": array for name, array in elimination.state().items()}
@@ -74,14 +78,13 @@ def capture(adaptation: "Adaptation") -> tuple[dict[str, Any], dict[str, np.ndar
         "rounds": adaptation.rounds,
         "retiring": adaptation.retiring,
         "starts": adaptation.starts,
-        "n_updates": [cohort.n_updates for cohort in adaptation.cohorts],
     }
     return data, arrays
 
 
-def tensors_of_cohorts(adaptation: "Adaptation") -> list[dict[str, Any]]:
-    """Of each cohort, its networks without the frozen skills, and its learner."""
-    return [_tensors_of(cohort) for cohort in adaptation.cohorts]
+def tensors_of_cohort(adaptation: "Adaptation") -> dict[str, dict[str, Any]]:
+    """Of those who fine-tune, the networks without the frozen skills, and the learner; nothing where nobody does."""
+    return {} if adaptation.cohort is None else {COHORT: _tensors_of(adaptation.cohort)}
 
 
 def _tensors_of(cohort: "Cohort") -> dict[str, Any]:
@@ -126,7 +129,7 @@ class Parts:
     :param arrays: by name
     :param buffers: with their generators, without rows
     :param counters: by name
-    :param cohorts: who fine-tunes together
+    :param cohort: who fine-tunes
     :param collector: with the episodes that run
     """
 
@@ -134,19 +137,19 @@ class Parts:
     arrays: dict[str, np.ndarray]
     buffers: Buffers
     counters: dict[str, np.ndarray]
-    cohorts: "list[Cohort]"
+    cohort: "Cohort | None"
     collector: EpisodeCollector
 
 
 def checked(
-    adaptation: "Adaptation", data: dict[str, Any], arrays: dict[str, np.ndarray], tensors: Sequence[Any]
+    adaptation: "Adaptation", data: dict[str, Any], arrays: dict[str, np.ndarray], read: Callable[[str], Any]
 ) -> Parts:
     """
     The parts of a state; the adaptation is left as it is, but for the generators.
 
     :param data: as :func:`capture` gave it
     :param arrays: the same
-    :param tensors: what :func:`tensors_of_cohorts` gave
+    :param read: tensors by name, as :func:`tensors_of_cohort` gave them
     :raises ModelFileError: for tensors of other networks
     :raises ValueError: for anything else that does not fit, as KeyError and TypeError
     """
@@ -155,23 +158,20 @@ def checked(
         buffer.rng.bit_generator.state = data["buffer_generators"][name]
     counters = {name: _like(name, arrays, getattr(adaptation, name)) for name in COUNTERS}
     take_generators(data["generators"], arrays)
-    numbers = data["rounds"], data["retiring"], *data["n_updates"]
+    numbers = data["rounds"], data["retiring"]
     if not all(isinstance(number, int) and number >= 0 for number in numbers) or not isinstance(
         data["starts"], list | None
     ):
         raise ValueError(f"Expected counts, got {numbers!r:.200}")
     if adaptation.meta is None and (counters["exploring"].any() or counters["inferring"].any()):
         raise ValueError("Agents without a meta-policy explore")
-    cohorts = [
-        _cohort(adaptation, arrays[f"cohort_{k}"], given, int(n_updates))
-        for k, (given, n_updates) in enumerate(zip(tensors, data["n_updates"], strict=True))
-    ]
+    cohort = _cohort(adaptation, arrays["cohort"], read(COHORT)) if arrays["cohort"].size else None
     collector = adaptation.new_collector(begin=False)
     collector.take_state(_part(arrays, "collector."), adaptation.tasks)
     if (elimination := adaptation.elimination) is not None:
         for name, own in elimination.state().items():
             _like(f"elimination.{name}", arrays, own)
-    return Parts(data, arrays, buffers, counters, cohorts, collector)
+    return Parts(data, arrays, buffers, counters, cohort, collector)
 
 
 def _part(arrays: Mapping[str, np.ndarray], begin: str) -> dict[str, np.ndarray]:
@@ -185,15 +185,14 @@ def _like(name: str, arrays: Mapping[str, np.ndarray], own: np.ndarray) -> np.nd
     return given.copy()
 
 
-def _cohort(adaptation: "Adaptation", agents: np.ndarray, given: Any, n_updates: int) -> "Cohort":
+def _cohort(adaptation: "Adaptation", agents: np.ndarray, given: Any) -> "Cohort":
     everyone = range(adaptation.env.num_envs)
-    if agents.ndim != 1 or agents.dtype.kind != "i" or not len(agents) or not np.isin(agents, everyone).all():
+    if agents.ndim != 1 or agents.dtype.kind != "i" or not np.isin(agents, everyone).all():
         raise ValueError(f"Expected agents among {adaptation.env.num_envs}, got {agents}")
     cohort = adaptation.new_cohort(agents.copy())
     check_tensors(given["policy"], _tensors_of(cohort)["policy"])
     cohort.policy.load_state_dict(given["policy"], strict=False)  # the skills are there already
     cohort.learner.load_state_dict(given["learner"])
-    cohort.n_updates = n_updates
     return cohort
 
 
@@ -202,7 +201,7 @@ def take(adaptation: "Adaptation", parts: Parts) -> None:
     data = parts.data
     for name, part in {**parts.buffers, **parts.counters}.items():
         setattr(adaptation, name, part)
-    adaptation.cohorts, adaptation.collector = parts.cohorts, parts.collector
+    adaptation.cohort, adaptation.collector = parts.cohort, parts.collector
     adaptation.rounds, adaptation.retiring = int(data["rounds"]), bool(data["retiring"])
     if (elimination := adaptation.elimination) is not None:
         elimination.take_state(_part(parts.arrays, "elimination."))

@@ -7,6 +7,7 @@ import torch as th
 
 from simpl_sb3.algorithms.policies import Gaussian, SkillPriorPEARLPolicy
 from simpl_sb3.algorithms.settings import ExplorationSettings
+from simpl_sb3.experience.collector import EXPLORATION, SKILL_PRIOR
 
 __all__ = ["Elimination", "Explorer"]
 
@@ -89,7 +90,8 @@ class Explorer:
     The meta-policy with a guess in place of the task latent, or in its stead the bare skill prior.
 
     Guesses are (E + 1,): a task latent, and 1 where the skill prior acts, else 0. The prior gets to places that no
-    latent of the training tasks leads to; a meta-policy alone would never leave what it has learned.
+    latent of the training tasks leads to; a meta-policy alone would never leave what it has learned. It acts through
+    whole episodes: what lies far away is not reached within the skills of one guess.
 
     :param policy: the meta-policy
     :param settings: of the exploration
@@ -107,12 +109,21 @@ class Explorer:
         self.policy, self.settings, self.source, self.elimination = policy, settings, source, elimination
         self.size = policy.task_latent_dim + 1
 
-    def guess(self, agent: int = 0) -> th.Tensor:
-        """A guess where nothing is known of an agent's task, (E + 1,)."""
+    def kind(self) -> str:
+        """Of the next exploring episode: the bare skill prior acts in a share of them, guesses in the others."""
+        share = self.settings.exploration_skill_prior
+        return SKILL_PRIOR if share > 0.0 and th.rand(()).item() < share else EXPLORATION
+
+    def guess(self, agent: int = 0, kind: str = EXPLORATION) -> th.Tensor:
+        """
+        A guess where nothing is known of an agent's task, (E + 1,).
+
+        :param agent: its index
+        :param kind: of the episode
+        """
         if self.elimination is not None:
             self.elimination.leave(agent)
-        share = self.settings.exploration_skill_prior
-        if share > 0.0 and th.rand(()).item() < share:
+        if kind == SKILL_PRIOR:
             return th.cat([th.zeros(self.size - 1), th.ones(1)])
         if self.elimination is not None:
             return self._as_guess(self.elimination.guess(agent))

@@ -8,7 +8,7 @@ from torch import nn
 
 from simpl_sb3.algorithms.settings import ACTIVATIONS
 
-__all__ = ["EnsembleMLP"]
+__all__ = ["EnsembleMLP", "joined"]
 
 
 class EnsembleMLP(nn.Module):
@@ -42,3 +42,9 @@ class EnsembleMLP(nn.Module):
         for layer in range(len(self.weights) - 1):  # a slice of a ParameterList would be a copy without history
             hidden = self.activation(th.baddbmm(self.biases[layer], hidden, self.weights[layer]))
         return th.baddbmm(self.biases[-1], hidden, self.weights[-1])
+
+
+def joined(ours: th.Tensor, theirs: th.Tensor, copies: int) -> th.Tensor:
+    """What M members own, (copies * M, ...), followed in each copy by what K others own, (copies * K, ...)."""
+    parts = ours.unflatten(0, (copies, -1)), theirs.unflatten(0, (copies, -1))
+    return th.cat(parts, dim=1).flatten(0, 1)

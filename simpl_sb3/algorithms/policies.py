@@ -23,9 +23,9 @@ from torch import nn
 
 from simpl_sb3 import functional
 from simpl_sb3.algorithms.imagined_tasks import ImaginedTasks
-from simpl_sb3.algorithms.networks import EnsembleMLP
+from simpl_sb3.algorithms.networks import EnsembleMLP, joined
 from simpl_sb3.algorithms.task_encoders import make_task_encoder
-from simpl_sb3.errors import DivergenceError, SettingsError
+from simpl_sb3.errors import AFTER_DIVERGENCE, DivergenceError, SettingsError
 from simpl_sb3.experience.buffer import TaskBatch
 from simpl_sb3.experience.rows import ContextRows
 from simpl_sb3.numerics import inference
@@ -171,10 +171,7 @@ class SkillActorCritic(BasePolicy):
         z = mean if deterministic else mean + std * th.randn_like(std)
         skills = np.asarray(z.clamp(-self.skill_bound, self.skill_bound).flatten(0, 1).cpu().numpy())
         if np.isnan(skills).any():
-            raise DivergenceError(
-                "The policy's skills are NaN: the learning diverged. Go on from an earlier checkpoint, with a smaller "
-                "learning_rate or smaller rewards."
-            )
+            raise DivergenceError(f"The policy's skills are NaN: the learning diverged. {AFTER_DIVERGENCE}")
         return skills
 
     def _checked(self, observation: Any) -> tuple[np.ndarray, bool]:
@@ -207,6 +204,10 @@ class SkillActorCritic(BasePolicy):
             "A policy is not loaded alone, since SB3 would run what its file holds: "
             "SkillPriorSAC.load(path) or SkillPriorPEARL.load(path) read a saved model."
         )
+
+    def _predict(self, observation: th.Tensor, deterministic: bool = False) -> th.Tensor:  # type: ignore[override]
+        z, _ = self.predict(np.asarray(observation.cpu()), deterministic=deterministic)
+        return th.as_tensor(z, device=self.device)
 
 
 class SkillPriorPolicy(SkillActorCritic):
@@ -248,11 +249,6 @@ class SkillPriorPolicy(SkillActorCritic):
         z = self.act(observations, latents, deterministic)
         return (z if batched else z[0]), state
 
-    def _predict(self, observation: th.Tensor, deterministic: bool = False) -> th.Tensor:  # type: ignore[override]
-        observations, _ = self._checked(observation)
-        z = self.act(observations, self.latents(len(observations) // self.n_agents), deterministic)
-        return th.as_tensor(z, device=self.device)
-
     def by_agent(self, members: np.ndarray) -> Iterator[tuple[nn.Parameter, th.Tensor]]:
         """Every parameter that agents own, and the rows of its first dimension that belong to these agents."""
         actors = th.as_tensor(members, device=self.device)
@@ -268,6 +264,14 @@ class SkillPriorPolicy(SkillActorCritic):
             parameter.grad = None
         self.task_latent = self.task_latent[th.as_tensor(members)]
         self.n_agents = len(members)
+
+    def add_agents(self, other: "SkillPriorPolicy") -> None:
+        """Take in all agents of a policy of the same sizes, after one's own."""
+        first = np.zeros(1, int)
+        for (own, at), (theirs, _) in zip(self.by_agent(first), other.by_agent(first), strict=True):
+            own.data, own.grad = joined(own.data, theirs.data, len(at)), None
+        self.task_latent = th.cat([self.task_latent, other.task_latent])
+        self.n_agents += other.n_agents
 
     def copy_agent(self, source: "SkillPriorPolicy", member: int) -> None:
         """Become one agent of ``source``, which has the same sizes."""
@@ -394,7 +398,3 @@ class SkillPriorPEARLPolicy(SkillActorCritic):
             e[i] = self.sample_latent(self.exploration, self.exploration_spread).cpu().numpy()
         z = self.act(observations, th.as_tensor(e, device=self.device), deterministic)
         return (z if batched else z[0]), (e,)
-
-    def _predict(self, observation: th.Tensor, deterministic: bool = False) -> th.Tensor:  # type: ignore[override]
-        z, _ = self.predict(np.asarray(observation.cpu()), deterministic=deterministic)
-        return th.as_tensor(z, device=self.device)

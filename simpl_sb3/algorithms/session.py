@@ -221,8 +221,8 @@ class AdaptationSession:
             return None
         if self._collector is None:
             return self.agent.policy.task_latent[0]
-        if not self._adaptation.exploring[0]:
-            return self._adaptation.cohorts[0].policy.task_latent[0]
+        if (cohort := self._adaptation.cohort) is not None:
+            return cohort.policy.task_latent[0]
         guess = self._collector.latents[0]
         return None if guess[-1] > 0 else guess[:-1]
 
@@ -238,8 +238,8 @@ class AdaptationSession:
         if (adapted := adaptation.agents[0]) is not None:
             return adapted
         with self._aside():
-            if not adaptation.exploring[0]:
-                return adaptation._hand_over(adaptation.cohorts[0], 0)
+            if (cohort := adaptation.cohort) is not None:
+                return adaptation._hand_over(cohort, 0)
             return conditioned_agent(adaptation)
 
     @contextmanager

@@ -5,7 +5,7 @@ The file of a session: one zip, sealed, without pickled code.
 
     data            JSON: settings, seed, what the session is in the middle of
     training.*      what an adaptation's checkpoint holds: see ``adaptation_state``
-    context.npz, replay.npz, cohort_0.pth      rows and networks
+    context.npz, replay.npz, cohort.pth      rows and networks
     agent.zip       the agent, once it has adapted
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from simpl_sb3.algorithms.adaptation import Adaptation
-from simpl_sb3.algorithms.adaptation_state import buffers_of, capture, checked, fingerprint, take, tensors_of_cohorts
+from simpl_sb3.algorithms.adaptation_state import buffers_of, capture, checked, fingerprint, take, tensors_of_cohort
 from simpl_sb3.algorithms.arrays import existing, with_ending
 from simpl_sb3.algorithms.files import check_finite, tensor_bytes
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
@@ -31,7 +31,7 @@ from simpl_sb3.skills.tensor_files import read_tensors
 
 __all__ = ["read_session", "session_parts", "take_session_parts", "write_session"]
 
-KIND, SCHEMA_VERSION = "AdaptationSession", 1
+KIND, SCHEMA_VERSION = "AdaptationSession", 2
 
 
 def session_parts(adaptation: Adaptation) -> dict[str, Any]:
@@ -40,15 +40,14 @@ def session_parts(adaptation: Adaptation) -> dict[str, Any]:
 
     :raises SettingsError: where the learning diverged
     """
-    cohorts = tensors_of_cohorts(adaptation)
-    for cohort in cohorts:
-        check_finite(cohort)
+    tensors = tensors_of_cohort(adaptation)
+    check_finite(tensors)
     data, arrays = ({}, {}) if adaptation.collector is None else capture(adaptation)
     data["adaptation"] = fingerprint(adaptation)
     parts = {"training.json": json.dumps(data).encode(), "training.npz": npz_bytes(arrays)}
     for name, buffer in buffers_of(adaptation).items():
         parts[f"{name}.npz"] = npz_bytes(buffer.rows_since(np.zeros(buffer.n_tasks, np.int64)))
-    parts |= {f"cohort_{k}.pth": tensor_bytes(cohort) for k, cohort in enumerate(cohorts)}
+    parts |= {name: tensor_bytes(part) for name, part in tensors.items()}
     if (agent := adaptation.agents[0]) is not None:
         content = io.BytesIO()
         agent.save(content)
@@ -73,8 +72,8 @@ def take_session_parts(adaptation: Adaptation, parts: dict[str, bytes]) -> None:
         agent.replay_buffer.copy_ring(0, adaptation.replay, 0)
         adaptation.agents[0] = agent
         return
-    tensors = [read_tensors(parts[f"cohort_{k}.pth"]) for k in range(len(data["n_updates"]))]
-    taken = checked(adaptation, data, arrays_of(parts["training.npz"]), tensors)
+    arrays = arrays_of(parts["training.npz"])
+    taken = checked(adaptation, data, arrays, lambda name: read_tensors(parts[name]))
     for name, buffer in taken.buffers.items():
         buffer.append(rows[name])
     take(adaptation, taken)

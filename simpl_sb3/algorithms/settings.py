@@ -167,8 +167,9 @@ class ExplorationSettings(Settings):
 
     :param exploration_spread: factor on the standard deviation of ``exploration="aggregate"``
     :param exploration_latent_skills: skills after which an exploring episode guesses again; None: never (the paper)
-    :param exploration_skill_prior: share of the guesses that are no task latent: the bare skill prior acts. Note: 0 in
-        the paper. A meta-policy alone comes to explore where it has been rewarded, and seldom elsewhere
+    :param exploration_skill_prior: share of the exploring episodes in which the bare skill prior acts, without a guess,
+        while nothing was rewarded. Note: 0 in the paper. A meta-policy alone comes to explore where it has been
+        rewarded, and seldom elsewhere
     """
 
     exploration_spread: float = setting(1.5, at_least=0.0)
@@ -219,6 +220,10 @@ class AdaptationSettings(AgentSettings, PolicySettings, ExplorationSettings):
         agent has not (as "posterior" where meta-training saw no reward, or was saved by an earlier version)
     :param explore_until_reward: go on exploring, beyond ``n_exploration_episodes``, while nothing was rewarded, and
         infer and fine-tune after that; False fine-tunes at once, as the paper does
+    :param meta_policy_patience: episodes after the first reward, all of them without one, until an agent gives the
+        meta-policy up, which knows no way to where the reward is: it begins anew from the skill prior, as SPiRL does,
+        with all that it has lived through in its replay buffer. None: never (the paper). Where no reward is above 0
+        (each step costs something) it never does
     :param context_size: context rows shown to the task encoder; None for all of them (the paper)
     :param context_reward_rows: with ``context_size``, at most so many rewarded rows among them
     :param reuse_exploration: start the replay buffer with the exploring episodes. Note: it starts empty in the paper
@@ -230,6 +235,7 @@ class AdaptationSettings(AgentSettings, PolicySettings, ExplorationSettings):
     n_exploration_episodes: int = setting(20, at_least=0)
     exploration: str = setting("unvisited", one_of=EXPLORATION)
     explore_until_reward: bool = True
+    meta_policy_patience: int | None = setting(4, at_least=1)
     context_size: int | None = setting(256, at_least=1)
     context_reward_rows: int = setting(32, at_least=0)
     reuse_exploration: bool = True

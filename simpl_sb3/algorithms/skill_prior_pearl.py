@@ -146,12 +146,12 @@ class SkillPriorPEARL(StepsAdaptations, TaskTraining):
 
     def _jobs(self) -> list[Job]:
         tasks = list(enumerate(self.train_tasks))
-        explore = [Job(task, i, "exploration") for i, task in tasks]
+        explore = [Job(task, i, self.explorer.kind()) for i, task in tasks]
         return explore + [Job(task, i, "posterior") for i, task in tasks if self.context_buffer.sizes[i] > 0]
 
     def _guess_for(self, job: Job) -> th.Tensor:
-        if job.kind == "exploration":
-            return self.explorer.guess()
+        if job.explores:
+            return self.explorer.guess(kind=job.kind)
         return self.explorer.guess_from(self.policy.infer(self._contexts([job.task_index])))
 
     def _contexts(self, tasks: Sequence[int] | np.ndarray) -> th.Tensor:
@@ -166,7 +166,7 @@ class SkillPriorPEARL(StepsAdaptations, TaskTraining):
             self._results[f"task/{job.task.name}/success"].append(finished.success)
         for index, episode in kept:
             self.replay_buffer.add_episode(index, episode)
-            if job.kind == "exploration":
+            if job.explores:
                 self.context_buffer.add_episode(index, episode)
 
     def _n_due(self) -> int:

@@ -14,7 +14,7 @@ from simpl_sb3.algorithms.policies import SkillPriorPolicy
 from simpl_sb3.algorithms.settings import TaskTrainingSettings
 from simpl_sb3.algorithms.tasks import default_timesteps, find_tasks
 from simpl_sb3.errors import SettingsError
-from simpl_sb3.experience.collector import EpisodeCollector, FinishedEpisode, Job, SkillStep
+from simpl_sb3.experience.collector import EXPLORATION, EpisodeCollector, FinishedEpisode, Job, SkillStep
 from simpl_sb3.experience.episode import SkillEpisode
 from simpl_sb3.skills.fit import find_skills
 
@@ -169,10 +169,11 @@ class TaskTraining(SkillAlgorithm):
             indices, and the episode as each rewards it
         """
         job = finished.job
+        kind = EXPLORATION if job.explores else job.kind
         self.num_env_steps += finished.episode.env_steps
-        self._results[f"rollout/return_{job.kind}"].append(finished.episode.total_reward)
+        self._results[f"rollout/return_{kind}"].append(finished.episode.total_reward)
         if finished.success_known:
-            self._results[f"rollout/success_{job.kind}"].append(finished.success)
+            self._results[f"rollout/success_{kind}"].append(finished.success)
         kept: list[tuple[int, SkillEpisode]] = [(job.task_index, finished.episode)]
         if self.hindsight_used:
             others = (

@@ -15,12 +15,13 @@ from torch import nn
 
 from simpl_sb3 import functional
 from simpl_sb3.algorithms.multi_task_policy import MultiTaskPolicy
+from simpl_sb3.algorithms.networks import joined
 from simpl_sb3.algorithms.policies import SkillActorCritic, SkillPriorPEARLPolicy, SkillPriorPolicy
 from simpl_sb3.algorithms.settings import LearnerSettings, MetaTrainingSettings, MultiTaskSettings
-from simpl_sb3.errors import DivergenceError, ModelFileError
+from simpl_sb3.errors import AFTER_DIVERGENCE, DivergenceError, ModelFileError
 from simpl_sb3.experience.buffer import TaskBatch
 from simpl_sb3.numerics import matmul_precision
-from simpl_sb3.skills.tensor_files import check_optimizer_state
+from simpl_sb3.skills.tensor_files import check_like, check_optimizer_state
 from simpl_sb3.threads import largest_layer, small_products
 
 __all__ = [
@@ -31,7 +32,6 @@ __all__ = [
     "MultiTaskLearner",
     "NoLearner",
     "Update",
-    "check_like",
 ]
 
 
@@ -254,6 +254,24 @@ class AgentLearner(Learner):
         self.budget.log_multiplier.grad = None
         self.policy.keep_agents(members)
 
+    def add_agents(self, other: "AgentLearner") -> None:
+        """
+        Take in all agents of a learner of the same kind, after one's own. Adam counts the updates of all together: the
+        newcomers' moments are scaled so that they mean what they did, with its corrections for a short past.
+        """
+        copies = {parameter: len(at) for parameter, at in self._rows(np.zeros(1, int))}
+        for ours, others in zip(self.all_optimizers().values(), other.all_optimizers().values(), strict=True):
+            (group,), (their_group,) = ours.param_groups, others.param_groups
+            for parameter, given in zip(group["params"], their_group["params"], strict=True):
+                moments, taken = ours.state.get(parameter, {}), others.state.get(given)
+                for name, beta in zip(("exp_avg", "exp_avg_sq"), group["betas"] if moments else (), strict=False):
+                    scale = (1.0 - beta ** moments["step"]) / (1.0 - beta ** taken["step"]) if taken else 0.0
+                    more = taken[name] * scale if taken else th.zeros_like(given)
+                    moments[name] = joined(moments[name], more, copies[parameter])
+        own, theirs = self.budget.log_multiplier, other.budget.log_multiplier
+        own.data, own.grad = joined(own.data, theirs.data, 1), None
+        self.policy.add_agents(other.policy)
+
     def copy_agent(self, source: "AgentLearner", member: int) -> None:
         """Become the learner of one agent of ``source``: weights, task latent, multiplier, optimisers' moments."""
         own = dict(zip([p for p, _ in self._rows(np.zeros(1, int))], source._rows(np.array([member])), strict=True))
@@ -367,19 +385,5 @@ def _finite(losses: dict[str, float]) -> dict[str, float]:
     :raises DivergenceError: for a loss that is NaN or infinite
     """
     if not all(map(math.isfinite, losses.values())):
-        raise DivergenceError(
-            f"The losses are {losses}: the learning diverged. Go on from an earlier checkpoint, with a smaller "
-            "learning_rate or smaller rewards."
-        )
+        raise DivergenceError(f"The losses are {losses}: the learning diverged. {AFTER_DIVERGENCE}")
     return losses
-
-
-def check_like(name: str, value: Any, expected: th.Tensor) -> None:
-    """
-    :raises ModelFileError: for something that is not a finite floating-point tensor of the expected shape
-    """
-    if not isinstance(value, th.Tensor) or not value.is_floating_point() or value.shape != expected.shape:
-        given = f"{tuple(value.shape)} {value.dtype}" if isinstance(value, th.Tensor) else type(value).__name__
-        raise ModelFileError(f"{name} is {given}: expected a tensor {tuple(expected.shape)} of numbers.")
-    if not bool(th.isfinite(value).all()):
-        raise ModelFileError(f"{name} holds NaN or infinite numbers.")

@@ -155,6 +155,7 @@ PAPER_ADAPT: dict[str, Any] = {
     **_PAPER_LEARNER,
     "exploration": "prior",
     "explore_until_reward": False,
+    "meta_policy_patience": None,
     "exploration_latent_skills": None,
     "exploration_skill_prior": 0.0,
     "context_size": None,

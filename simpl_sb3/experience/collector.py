@@ -24,6 +24,9 @@ NO_SUCCESS = (
 )
 
 
+EXPLORATION, SKILL_PRIOR = "exploration", "skill_prior"
+
+
 @dataclass(frozen=True)
 class Job:
     """
@@ -31,12 +34,17 @@ class Job:
 
     :param task: what to ask of the environment
     :param task_index: where the episode belongs
-    :param kind: why it is collected, such as "exploration"
+    :param kind: why it is collected, such as "exploration"; "skill_prior" explores too, with the bare skill prior
     """
 
     task: Any
     task_index: int
     kind: str
+
+    @property
+    def explores(self) -> bool:
+        """Whether the episode is there to learn what the task is."""
+        return self.kind in (EXPLORATION, SKILL_PRIOR)
 
 
 @dataclass(frozen=True)
@@ -89,8 +97,8 @@ class EpisodeCollector:
     :param next_job: what an environment (by its index) does next; None for nothing
     :param latent_for: what a job is acted with, (E,), asked for when the job begins
     :param task_latent_dim: E
-    :param is_over: whether an environment (by its index) asks for its latent again while it explores, so many skills
-        after it last did
+    :param is_over: whether an environment (by its index) asks for its latent again in an episode of the kind
+        "exploration", so many skills after it last did
     :param on_step: called after every skill, before what ended is followed by the next job
     :param begin: begin the first jobs; False for a collector that is to take up another one's state
     """
@@ -185,7 +193,7 @@ class EpisodeCollector:
         self.on_step(step)
         for index, age in zip(indices.tolist(), self._ages[indices].tolist(), strict=True):
             job = self.jobs[index]
-            if job is not None and not dones[index] and job.kind == "exploration" and self.is_over(index, age):
+            if job is not None and not dones[index] and job.kind == EXPLORATION and self.is_over(index, age):
                 self._ask(index, job)
         if finished:
             self.assign(np.flatnonzero(dones))

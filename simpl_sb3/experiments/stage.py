@@ -19,11 +19,13 @@ from typing import Any, Self
 from simpl_sb3.errors import SettingsError
 from simpl_sb3.settings import Settings, plain_value
 
-__all__ = ["KINDS", "PlainMapping", "RunOptions", "Stage", "json_value"]
+__all__ = ["DIGEST", "KINDS", "PlainMapping", "RunOptions", "Stage", "json_value"]
 
 KINDS = ("collect", "extract", "meta-train", "adapt")
 """The kinds of stages, in the order in which they need each other."""
 SCHEMA_VERSION = 1
+DIGEST = "_sha256"
+"""Ending of a setting that says what the file holds which another one names."""
 
 
 def json_value(value: Any) -> Any:
@@ -111,7 +113,10 @@ class Stage:
     @property
     def key(self) -> str:
         """A fingerprint of kind, settings and inputs: 16 hexadecimal digits, equal wherever the stage runs."""
-        text = json.dumps([self.kind, json_value(self.settings), json_value(self.inputs)], sort_keys=True)
+        settings = json_value(self.settings)
+        for name in [name for name in settings if name + DIGEST in settings]:
+            settings[name] = PurePath(settings[name]).name  # wherever the file lies
+        text = json.dumps([self.kind, settings, json_value(self.inputs)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def as_dict(self) -> dict[str, Any]:

@@ -8,6 +8,8 @@ Stages as values, from what was asked to what will be used: each function resolv
     run_stage(stage, RunOptions(device="cpu"))              # or elsewhere: Stage.from_json(stage.as_json())
 """
 
+import hashlib
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,10 +17,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from simpl_sb3.domains import Domain, find_domain
+from simpl_sb3.domains.record import names_a_file, read_task_file
 from simpl_sb3.errors import ModelFileError, SettingsError
 from simpl_sb3.experiments.presets import DEFAULT_DOMAIN, Preset, find_preset, presets_domain, split_settings
 from simpl_sb3.experiments.run_folder import RunFolder, held
-from simpl_sb3.experiments.stage import RunOptions, Stage
+from simpl_sb3.experiments.stage import DIGEST, RunOptions, Stage
 from simpl_sb3.methods import ARTEFACTS, Method, find_method, trained_as
 from simpl_sb3.skills.settings import ExtractionSettings, SkillModelSettings
 
@@ -213,7 +216,7 @@ def meta_train_stage(
         {
             **_common(experiment, seed),
             "method": trained_as(method),
-            "train_tasks": tasks,
+            **_tasks("train_tasks", tasks),
             "total_timesteps": None if timesteps is None else _whole("total_timesteps", timesteps, 1),
             "minutes": minutes,
             "n_envs": None if n_envs is None else _whole("n_envs", n_envs, 1),
@@ -268,7 +271,7 @@ def adapt_stage(
         {
             **_common(experiment, seed),
             "method": method,
-            "tasks": text,
+            **_tasks("tasks", text),
             "agents_per_task": _whole("agents_per_task", agents_per_task, 1),
             "variant": variant,
             "adaptation": {name: value for name, value in resolved.items() if name not in follows},
@@ -277,6 +280,14 @@ def adapt_stage(
         _source(chosen, chosen.needs, source),
         str(output),
     )
+
+
+def _tasks(name: str, text: str) -> dict[str, str]:
+    """Tasks as text, and of a file what it holds."""
+    if not names_a_file(text):
+        return {name: text}
+    content = json.dumps(read_task_file(Path(text)))
+    return {name: text, name + DIGEST: hashlib.sha256(content.encode()).hexdigest()}
 
 
 def _source(method: Method, needs: str, source: PathLike | None) -> dict[str, str]:

@@ -62,6 +62,7 @@ class PearlAdaptationSettings(AdaptationSettings):
     :param gradient_steps: updates per round; 0 only infers
     :param exploration: as there
     :param explore_until_reward: as there
+    :param meta_policy_patience: as there
     :param exploration_latent_skills: as there, in env steps
     :param exploration_skill_prior: share of the guesses that are random actions
     :param reuse_exploration: as there
@@ -71,6 +72,7 @@ class PearlAdaptationSettings(AdaptationSettings):
     gradient_steps: int = setting(0, at_least=-1, at_most=1_000_000)
     exploration: str = setting("posterior", one_of=EXPLORATION)
     explore_until_reward: bool = False
+    meta_policy_patience: int | None = setting(None, at_least=1)
     exploration_latent_skills: int | None = setting(None, at_least=1)
     exploration_skill_prior: float = setting(0.0, at_least=0.0, at_most=1.0)
     reuse_exploration: bool = False

@@ -49,6 +49,7 @@ SPIRL = Method(
         "exploration_latent_skills",
         "exploration_skill_prior",
         "explore_until_reward",
+        "meta_policy_patience",
         "context_size",
         "context_reward_rows",
         "reuse_exploration",

@@ -17,6 +17,7 @@ from simpl_sb3.files import open_regular
 from simpl_sb3.seals import KEY, check_seal, open_zip
 
 __all__ = [
+    "check_like",
     "check_optimizer_state",
     "check_tensors",
     "content_hash",
@@ -213,3 +214,14 @@ def read_safetensors(path: str | os.PathLike[str], expected: Mapping[str, th.Ten
         raise ModelFileError(f"not a whole safetensors file ({error})") from error
     check_tensors(tensors, expected)
     return tensors
+
+
+def check_like(name: str, value: Any, expected: th.Tensor) -> None:
+    """
+    :raises ModelFileError: for something that is not a finite floating-point tensor of the expected shape
+    """
+    if not isinstance(value, th.Tensor) or not value.is_floating_point() or value.shape != expected.shape:
+        given = f"{tuple(value.shape)} {value.dtype}" if isinstance(value, th.Tensor) else type(value).__name__
+        raise ModelFileError(f"{name} is {given}: expected a tensor {tuple(expected.shape)} of numbers.")
+    if not bool(th.isfinite(value).all()):
+        raise ModelFileError(f"{name} holds NaN or infinite numbers.")

@@ -10,7 +10,8 @@ from envs_for_tests import LineTask, line_envs, tiny_skills
 from pearl_for_tests import make as make_meta
 from policies_for_tests import BATCH, batch, make, single, trained
 
-from simpl_sb3.algorithms.adaptation import Adaptation, Cohort
+from simpl_sb3.algorithms.adaptation import Adaptation
+from simpl_sb3.algorithms.cohort import Cohort
 from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.experience.collector import FinishedEpisode

@@ -11,7 +11,8 @@ from envs_for_tests import SKILL_DIM, LineEnv, LineTask, line_envs, same_paramet
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from simpl_sb3.algorithms.adaptation import Adaptation, Cohort
+from simpl_sb3.algorithms.adaptation import Adaptation
+from simpl_sb3.algorithms.cohort import Cohort
 from simpl_sb3.algorithms.settings import EXPLORATION
 from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
@@ -180,7 +181,7 @@ def test_who_was_never_rewarded_goes_on_exploring(meta: SkillPriorPEARL) -> None
         context_size=None,
     )
     for i in range(3):
-        kinds = [one.job.kind for _, one in log[i]]
+        kinds = ["exploration" if one.job.explores else one.job.kind for _, one in log[i]]
         rewarded = [one.episode.total_reward > 0 for _, one in log[i]]
         first = rewarded.index(True) + 1 if any(rewarded) else 12
         assert kinds == ["exploration"] * max(2, first) + ["fine-tuning"] * (12 - max(2, first))
@@ -188,8 +189,9 @@ def test_who_was_never_rewarded_goes_on_exploring(meta: SkillPriorPEARL) -> None
         th.testing.assert_close(agents[i].policy.task_latent, mean, rtol=1e-4, atol=1e-5)
         assert adaptation.replay.sizes[i] == sum(len(one.episode) for _, one in log[i])  # exploring ones included
         assert agents[i].num_timesteps == adaptation.lived[i] == adaptation.replay.sizes[i]
-    assert [one.job.kind for _, one in log[1]] == ["exploration"] * 12
-    assert any(2 < [one.job.kind for _, one in log[i]].count("exploration") < 12 for i in (0, 2))
+    assert all(one.job.explores for _, one in log[1])
+    assert {one.job.kind for _, one in log[1]} == {"exploration", "skill_prior"}
+    assert any(2 < [one.job.explores for _, one in log[i]].count(True) < 12 for i in (0, 2))
 
 
 def test_a_reward_in_the_last_exploring_episode_is_known_to_the_next(meta: SkillPriorPEARL) -> None:

@@ -12,6 +12,7 @@ from pearl_for_tests import LATENT, make
 
 from simpl_sb3.algorithms.exploration import Elimination, Explorer
 from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
+from simpl_sb3.experience.collector import EXPLORATION, SKILL_PRIOR
 
 OBSERVATIONS = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32)
 
@@ -30,17 +31,21 @@ def explorer(model: SkillPriorPEARL, **changes: Any) -> Explorer:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
-def test_so_many_guesses_are_the_skill_prior(model: SkillPriorPEARL, share: float) -> None:
+def test_in_so_many_episodes_the_skill_prior_acts(model: SkillPriorPEARL, share: float) -> None:
     th.manual_seed(0)
-    guesses = th.stack([explorer(model, exploration_skill_prior=share).guess() for _ in range(1_000)])
-    assert guesses.shape == (1_000, LATENT + 1)
-    assert guesses[:, -1].mean().item() == pytest.approx(share, abs=0.05)
-    assert th.all(guesses[guesses[:, -1] == 1.0, :-1] == 0.0)
+    chosen = explorer(model, exploration_skill_prior=share)
+    kinds = [chosen.kind() for _ in range(1_000)]
+    assert set(kinds) <= {EXPLORATION, SKILL_PRIOR}
+    assert kinds.count(SKILL_PRIOR) / 1_000 == pytest.approx(share, abs=0.05)
+    assert chosen.guess(kind=SKILL_PRIOR).tolist() == [0.0] * LATENT + [1.0]
+    assert chosen.guess(kind=EXPLORATION)[-1] == 0.0
 
 
 def test_without_the_skill_prior_no_random_number_is_spent_on_it(model: SkillPriorPEARL) -> None:
     th.manual_seed(0)
-    guess = explorer(model, exploration_skill_prior=0.0).guess()[:-1]
+    chosen = explorer(model, exploration_skill_prior=0.0)
+    assert chosen.kind() == EXPLORATION
+    guess = chosen.guess()[:-1]
     th.manual_seed(0)
     assert th.equal(guess, model.policy.sample_latent("prior"))
 

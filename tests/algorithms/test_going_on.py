@@ -12,7 +12,8 @@ from envs_for_tests import CountingEnv, LineEnv, LineTask, line_envs, tiny_skill
 from pearl_for_tests import make as make_meta
 from stable_baselines3.common.evaluation import evaluate_policy
 
-from simpl_sb3.algorithms.adaptation import Adaptation, Cohort
+from simpl_sb3.algorithms.adaptation import Adaptation
+from simpl_sb3.algorithms.cohort import Cohort
 from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
 from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.skills.vec_env import SkillVecEnv
@@ -57,7 +58,7 @@ def agents_and_their_learner(
             "multiplier": learner.budget.log_multiplier[member].detach().clone(),
             "moments": learner.optimizers["actor"].state[weight]["exp_avg_sq"][[member]].clone(),
             "steps": float(learner.optimizers["actor"].state[weight]["step"]),
-            "n_updates": cohort.n_updates,
+            "n_updates": int(self.n_updates[index]),
         }
         return hand_over(self, cohort, member)
 

@@ -71,6 +71,7 @@ NONSENSE: dict[str, tuple[Any, ...]] = {
     "exploration_latent_skills": (0, -1, 1.5, "2"),
     "exploration_skill_prior": (*NOT_NEGATIVE, 1.01, None),
     "explore_until_reward": ("no", 3),
+    "meta_policy_patience": (0, -1, 1.5, "2"),
     "context_size": (0, -1, 1.5, "2"),
     "context_reward_rows": (-1, 1.5, None),
     "reuse_exploration": ("no", 3),

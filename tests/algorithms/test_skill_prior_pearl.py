@@ -12,7 +12,7 @@ from pearl_for_tests import LATENT, N_TASKS, TASKS, iterations, make
 
 from simpl_sb3.algorithms.skill_prior_pearl import SkillPriorPEARL
 from simpl_sb3.algorithms.task_encoders import TASK_ENCODERS
-from simpl_sb3.experience.collector import Job
+from simpl_sb3.experience.collector import FinishedEpisode, Job
 from simpl_sb3.skills.vec_env import SkillVecEnv, make_skill_vec_env
 from simpl_sb3.skills.wrapper import SkillActionWrapper
 
@@ -24,13 +24,18 @@ def test_it_runs_as_it_stands() -> None:
     assert model.num_timesteps > 1
 
 
+def told(one: FinishedEpisode) -> tuple[str, int]:
+    """Why an episode was collected, and for which task."""
+    return "exploration" if one.job.explores else one.job.kind, one.job.task_index
+
+
 @pytest.mark.parametrize("n_envs", [1, 2, 6, 9])
 def test_a_meta_iteration_is_an_exploration_and_a_posterior_episode_per_task(n_envs: int) -> None:
     """But for the first, which has no context yet; with fewer and with more environments than episodes."""
     first, second = iterations(make(SkillVecEnv(line_envs(n_envs), tiny_skills())), 2)
     explore, posterior = [("exploration", i) for i in range(N_TASKS)], [("posterior", i) for i in range(N_TASKS)]
-    assert sorted((one.job.kind, one.job.task_index) for one in first) == explore
-    assert sorted((one.job.kind, one.job.task_index) for one in second) == explore + posterior
+    assert sorted(told(one) for one in first) == explore
+    assert sorted(told(one) for one in second) == explore + posterior
     assert all(one.job.task == TASKS[one.job.task_index] for one in first + second)
 
 
@@ -59,7 +64,7 @@ def test_where_episodes_go_without_hindsight() -> None:
     for name, kinds in (("replay_buffer", {"exploration", "posterior"}), ("context_buffer", {"exploration"})):
         expected: list[set[float]] = [set() for _ in range(N_TASKS)]
         for one in episodes:
-            if one.job.kind in kinds:
+            if told(one)[0] in kinds:
                 expected[one.job.task_index].add(float(one.episode.observations[0, 1]))
         assert starts_of(model, name) == expected
 
@@ -73,7 +78,7 @@ def test_where_episodes_go_with_hindsight() -> None:
         for one in episodes:
             for i, task in enumerate(TASKS):
                 would_pay = task.rewards(one.episode.env_observations)[0].any()
-                if one.job.kind in kinds and (i == one.job.task_index or would_pay):
+                if told(one)[0] in kinds and (i == one.job.task_index or would_pay):
                     expected[i].add(float(one.episode.observations[0, 1]))
         assert starts_of(model, name) == expected
     own = [

@@ -108,8 +108,22 @@ def test_files_are_named_relative_to_the_grid_file(tmp_path: Path) -> None:
     (tmp_path / "goals.txt").write_text("12-7\n")
     chosen = grid(tmp_path, SMALL.replace('tasks = "target"', 'tasks = "goals.txt"'))
     assert chosen.tasks[0].tasks == str(tmp_path / "goals.txt")
+
     told = [cell.name for cell in chosen.cells() if cell.stage.kind == "adapt"]
     assert told[0] == "adapt SiMPL to goals.txt s0 t0"
+
+
+def test_a_stage_of_a_task_file_is_another_where_the_file_holds_others(tmp_path: Path) -> None:
+    """And the same wherever it lies."""
+    text, keys = SMALL.replace('tasks = "target"', 'tasks = "goals.txt"'), []
+    for place, goals in (("a", "12-7\n"), ("b", "# the same\n12-7\n"), ("c", "1-1\n")):
+        folder = tmp_path / place
+        folder.mkdir()
+        (folder / "goals.txt").write_text(goals)
+        cells = [cell for cell in grid(folder, text).cells() if cell.stage.kind == "adapt"]
+        keys.append([cell.key for cell in cells if cell.stage.settings["tasks"].endswith("goals.txt")])
+    assert keys[0] == keys[1]
+    assert not set(keys[0]) & set(keys[2])
 
 
 @pytest.mark.parametrize(
