@@ -229,7 +229,8 @@ class Adaptation:
         self.episodes[agent] += 1
         if not self.exploring[agent]:
             return Job(self.tasks[agent], agent, "fine-tuning")
-        return Job(self.tasks[agent], agent, EXPLORATION if self._informed(agent) else self.explorer.kind())
+        kind = EXPLORATION if self._informed(agent) else self.explorer.kind(late=self.retiring)
+        return Job(self.tasks[agent], agent, kind)
 
     def _forget_waiting(self) -> None:
         """An environment that was stepped while it waited for others, or was not, goes on with the same episodes."""

@@ -17,6 +17,9 @@ Distance from an imagined task, in standard deviations, that counts as having be
 that is less, so that a search that has been everywhere goes on with finer steps.
 """
 
+LATE_SHARE = 0.5
+"""Least share of the bare skill prior in episodes that explore beyond the number that was asked for."""
+
 
 class Elimination:
     """
@@ -109,9 +112,13 @@ class Explorer:
         self.policy, self.settings, self.source, self.elimination = policy, settings, source, elimination
         self.size = policy.task_latent_dim + 1
 
-    def kind(self) -> str:
-        """Of the next exploring episode: the bare skill prior acts in a share of them, guesses in the others."""
-        share = self.settings.exploration_skill_prior
+    def kind(self, late: bool = False) -> str:
+        """
+        Of the next exploring episode: the bare skill prior acts in a share of them, guesses in the others.
+
+        :param late: whether guesses have had their time, and the skill prior gets at least every second episode
+        """
+        share = max(self.settings.exploration_skill_prior, LATE_SHARE if late else 0.0)
         return SKILL_PRIOR if share > 0.0 and th.rand(()).item() < share else EXPLORATION
 
     def guess(self, agent: int = 0, kind: str = EXPLORATION) -> th.Tensor:

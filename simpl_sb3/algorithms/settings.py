@@ -168,7 +168,8 @@ class ExplorationSettings(Settings):
     :param exploration_spread: factor on the standard deviation of ``exploration="aggregate"``
     :param exploration_latent_skills: skills after which an exploring episode guesses again; None: never (the paper)
     :param exploration_skill_prior: share of the exploring episodes in which the bare skill prior acts, without a guess,
-        while nothing was rewarded. Note: 0 in the paper. A meta-policy alone comes to explore where it has been
+        while nothing was rewarded; with ``explore_until_reward`` at least half of those beyond
+        ``n_exploration_episodes``. Note: 0 in the paper. A meta-policy alone comes to explore where it has been
         rewarded, and seldom elsewhere
     """
 

@@ -38,7 +38,7 @@ PRESETS = (
             "learning_rate": 2e-3,
         },
         meta_train={**FAST_META, "context_reward_rows": 8, "skill_kl_targets": (0.5, 1.0), "kl_clip": 5.0},
-        adapt={**_MAZE_FAST_ADAPT, "context_reward_rows": 8, "exploration_skill_prior": 0.5},
+        adapt={**_MAZE_FAST_ADAPT, "context_reward_rows": 8, "exploration_skill_prior": 0.25},
         spirl={
             **_MAZE_FAST_ADAPT,
             "context_reward_rows": 8,
