@@ -9,7 +9,7 @@ from envs_for_tests import OBSERVATIONS, SKILL_DIM, tiny_skills
 from simpl_sb3.algorithms.policies import SkillPriorPEARLPolicy, SkillPriorPolicy
 from simpl_sb3.algorithms.settings import LearnerSettings
 from simpl_sb3.algorithms.updates import AgentLearner
-from simpl_sb3.experience.buffer import TaskBatch
+from simpl_sb3.experience.batch import TaskBatch
 from simpl_sb3.skills.model import SkillModel
 from simpl_sb3.skills.wrapper import skill_action_space
 

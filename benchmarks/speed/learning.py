@@ -70,7 +70,7 @@ class MetaTraining:
         """One update, samples included; its plain work."""
         model = self.model
         tasks = model._draw_tasks()
-        batch = model._draw_batch(tasks, model.config.batch_size)
+        batch = model._draw_batch(tasks, model.config.batch_size).as_one()
         model.learner.update_tasks(tasks, batch, *model._draw_contexts(tasks))
         return float(self.flops)
 

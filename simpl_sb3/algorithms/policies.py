@@ -26,7 +26,7 @@ from simpl_sb3.algorithms.imagined_tasks import ImaginedTasks
 from simpl_sb3.algorithms.networks import EnsembleMLP, joined
 from simpl_sb3.algorithms.task_encoders import make_task_encoder
 from simpl_sb3.errors import AFTER_DIVERGENCE, DivergenceError, SettingsError
-from simpl_sb3.experience.buffer import TaskBatch
+from simpl_sb3.experience.batch import TaskBatch
 from simpl_sb3.experience.rows import ContextRows
 from simpl_sb3.numerics import inference
 from simpl_sb3.skills.base import Skills

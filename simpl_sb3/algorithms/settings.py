@@ -356,6 +356,10 @@ class MetaTrainingSettings(TaskTrainingSettings, MetaPolicySettings, Exploration
     """
     Everything that ``SkillPriorPEARL`` learns with (Section 4.2). Pairs are (prior-sized, posterior-sized).
 
+    :param imagined_task_share: share of the posterior-sized group's tasks that are imagined, once something was
+        rewarded: each rewards one visited state as training tasks reward theirs, and nothing else; its context shows
+        that reward among rows without one. Hindsight as of Andrychowicz et al. (2017), with a task to infer in place of
+        a goal to read. Note: not in the paper
     :param context_buffer_size: skills kept per task for contexts; exploration episodes only
     :param exploration: source of an exploring episode's latent: "prior" is N(0, I) (the paper), "aggregate" a Gaussian
         fitted to the training tasks' latents. Note: most of N(0, I) is like no task, and explores little
@@ -369,6 +373,7 @@ class MetaTrainingSettings(TaskTrainingSettings, MetaPolicySettings, Exploration
     :param latent_kl_multipliers: their multipliers at the start; the posterior-sized group has one per task
     """
 
+    imagined_task_share: float = setting(0.0, at_least=0.0, at_most=0.9)
     context_buffer_size: int = setting(20_000, at_least=1, at_most=100_000_000)
     exploration: str = setting("aggregate", one_of=EXPLORATION[:2])
     context_sizes: tuple[int, int] = setting((4, 256), at_least=1, at_most=1_000_000)

@@ -34,7 +34,8 @@ from simpl_sb3.algorithms.skill_prior_sac import SkillPriorSAC
 from simpl_sb3.algorithms.task_training import TaskTraining
 from simpl_sb3.algorithms.tasks import task_of
 from simpl_sb3.algorithms.updates import MetaLearner
-from simpl_sb3.experience.buffer import TaskBatch, TaskReplayBuffer
+from simpl_sb3.experience.batch import TaskBatch
+from simpl_sb3.experience.buffer import TaskReplayBuffer
 from simpl_sb3.experience.collector import EpisodeCollector, FinishedEpisode, Job
 
 
@@ -181,8 +182,12 @@ class SkillPriorPEARL(StepsAdaptations, TaskTraining):
         for step in self._count_updates(gradient_steps):
             self._show(f"update {step + 1} of {gradient_steps}")
             tasks = self._draw_tasks()
-            batch = self._draw_batch(tasks, batch_size)
-            for name, value in self.learner.update_tasks(tasks, batch, *self._draw_contexts(tasks)).items():
+            n_real = len(tasks) - self._n_imagined
+            batch, contexts = self._draw_batch(tasks[:n_real], batch_size), self._draw_contexts(tasks[:n_real])
+            if n_real < len(tasks):
+                towards, shown = self._imagine(tasks[n_real:], batch_size)
+                batch, contexts = batch.followed_by(towards), (contexts[0], th.cat([contexts[1], shown]))
+            for name, value in self.learner.update_tasks(tasks, batch.as_one(), *contexts).items():
                 self._losses[name].append(value)
         self._remember_latents()
         self._record(self._losses)
@@ -203,10 +208,27 @@ class SkillPriorPEARL(StepsAdaptations, TaskTraining):
         return np.concatenate([self.rng.choice(ready, n, replace=n > len(ready)) for n in self.config.tasks_per_update])
 
     def _draw_batch(self, tasks: np.ndarray, batch_size: int) -> TaskBatch:
-        """Transitions of these tasks, laid one after the other as the one member's batch, (1, T * B, ...)."""
+        """Transitions of these tasks, (T, B, ...)."""
         config = self.config
-        batch = self.replay_buffer.sample(tasks, batch_size, config.gamma, config.n_steps, config.gamma_per_env_step)
-        return batch.as_one()
+        return self.replay_buffer.sample(tasks, batch_size, config.gamma, config.n_steps, config.gamma_per_env_step)
+
+    @property
+    def _n_imagined(self) -> int:
+        """Tasks of the posterior-sized group that are imagined: none before a reward was seen, and never all."""
+        size = self.config.tasks_per_update[1]
+        return min(round(self.config.imagined_task_share * size), size - 1) if self.policy.imagined.known else 0
+
+    def _imagine(self, tasks: np.ndarray, batch_size: int) -> tuple[TaskBatch, th.Tensor]:
+        """Transitions of tasks that reward one state each which was visited in these tasks, and their contexts."""
+        config, imagined = self.config, self.policy.imagined
+        how = config.gamma, config.n_steps, config.gamma_per_env_step
+        reward, ends = imagined.reward.tolist()
+        batch, rows = self.replay_buffer.sample_towards(tasks, batch_size, *how, (reward, ends))
+        contexts = self.context_buffer.sample_context(tasks, config.context_sizes[1])
+        contexts[:, 0] = rows
+        contexts[..., imagined.outcome] = 0.0
+        contexts[:, 0, imagined.outcome] = imagined.reward
+        return batch, contexts
 
     def _draw_contexts(self, tasks: np.ndarray) -> tuple[th.Tensor, th.Tensor]:
         """Contexts of both groups' sizes, (T, N, row) each."""

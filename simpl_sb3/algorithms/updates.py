@@ -19,7 +19,7 @@ from simpl_sb3.algorithms.networks import joined
 from simpl_sb3.algorithms.policies import SkillActorCritic, SkillPriorPEARLPolicy, SkillPriorPolicy
 from simpl_sb3.algorithms.settings import LearnerSettings, MetaTrainingSettings, MultiTaskSettings
 from simpl_sb3.errors import AFTER_DIVERGENCE, DivergenceError, ModelFileError
-from simpl_sb3.experience.buffer import TaskBatch
+from simpl_sb3.experience.batch import TaskBatch
 from simpl_sb3.numerics import matmul_precision
 from simpl_sb3.skills.tensor_files import check_like, check_optimizer_state
 from simpl_sb3.threads import largest_layer, small_products

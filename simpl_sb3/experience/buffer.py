@@ -2,44 +2,19 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch as th
 
 from simpl_sb3.errors import ModelFileError, SettingsError
+from simpl_sb3.experience.batch import TaskBatch
 from simpl_sb3.experience.episode import ROW_FIELDS, SkillEpisode
 from simpl_sb3.experience.rows import ContextRows
 from simpl_sb3.functional import n_step_return
 
 COLUMNS = ("rows", "skill_steps", "ends", "truncated")
 ARRAYS = (*COLUMNS, "written")
-
-
-@dataclass(frozen=True)
-class TaskBatch:
-    """
-    Transitions of several tasks; a transition spans up to n skills.
-
-    :param observations: (T, B, O)
-    :param actions: first skill, (T, B, Z)
-    :param rewards: discounted sum over the span, (T, B)
-    :param discounts: of what follows the span, (T, B)
-    :param terminated: whether nothing follows, (T, B)
-    :param next_observations: after the span, (T, B, O)
-    """
-
-    observations: th.Tensor
-    actions: th.Tensor
-    rewards: th.Tensor
-    discounts: th.Tensor
-    terminated: th.Tensor
-    next_observations: th.Tensor
-
-    def as_one(self) -> "TaskBatch":
-        """The tasks' transitions laid one after the other, as the batch of a single agent, (1, T * B, ...)."""
-        return TaskBatch(**{name: value.flatten(0, 1).unsqueeze(0) for name, value in vars(self).items()})
 
 
 class TaskReplayBuffer:
@@ -149,19 +124,73 @@ class TaskReplayBuffer:
         """
         tasks = np.asarray(task_indices)[:, None]
         age = self.rng.integers(0, self.sizes[tasks], (len(tasks), batch_size))  # 0 is the newest row
+        return self._transitions(tasks, age, gamma, n_steps, per_env_step)
+
+    def sample_towards(
+        self,
+        task_indices: Sequence[int] | np.ndarray,
+        batch_size: int,
+        gamma: float,
+        n_steps: int,
+        per_env_step: bool,
+        outcome: tuple[float, float],
+    ) -> tuple[TaskBatch, th.Tensor]:
+        """
+        Transitions as of tasks that reward one visited state each, and nothing else: half of them from the episode that
+        got there, up to it.
+
+        :param task_indices: whose rows, (T,); each must hold one
+        :param outcome: what the state is rewarded with, and whether it ends the episode, 0 or 1
+        :return: tensors (T, B, ...), and the rows that end in these states, (T, context_dim)
+        """
+        tasks = np.asarray(task_indices)[:, None]
+        goals = self.rng.integers(0, self.sizes[tasks], tasks.shape)  # ages, (T, 1)
+        age = self.rng.integers(0, self.sizes[tasks], (len(tasks), batch_size))
+        half = batch_size // 2
+        for k, (task, goal) in enumerate(zip(tasks[:, 0].tolist(), goals[:, 0].tolist(), strict=True)):
+            before = np.arange(goal, self.sizes[task])  # ages of the goal's episode, and of those before
+            ends = self.ends[task * self.capacity + (self.written[task] - 1 - before) % self.capacity]
+            length = next(iter(np.flatnonzero(ends[1:])), len(ends) - 1) + 1
+            age[k, :half] = goal + self.rng.integers(0, length, half)
+        batch = self._transitions(tasks, age, gamma, n_steps, per_env_step, goals, outcome)
+        at = tasks * self.capacity + (self.written[tasks] - 1 - goals) % self.capacity
+        return batch, self._tensor(self.rows[at[:, 0]])
+
+    def _transitions(
+        self,
+        tasks: np.ndarray,
+        age: np.ndarray,
+        gamma: float,
+        n_steps: int,
+        per_env_step: bool,
+        goals: np.ndarray | None = None,
+        outcome: tuple[float, float] = (0.0, 0.0),
+    ) -> TaskBatch:
+        """
+        :param tasks: (T, 1)
+        :param age: of the first row, 0 for the newest, (T, B)
+        :param goals: ages of the only rows with a reward, (T, 1); None takes the rows' own rewards
+        :param outcome: of the goals
+        """
         steps = np.arange(n_steps)
         newest = self.written[tasks] - 1
         span = (
             tasks[..., None] * self.capacity + (newest[..., None] - age[..., None] + steps) % self.capacity
         )  # (T, B, n)
-        ended = np.cumsum(self.ends[span], axis=-1) - self.ends[span]  # episode ends before each step
+        ends, paid = self.ends[span], self.rows[span, self._columns["rewards"].start]
+        if goals is not None:
+            at_goal = age[..., None] - steps == goals[..., None]
+            ends, paid = ends | at_goal, np.where(at_goal, outcome[0], 0.0)
+        ended = np.cumsum(ends, axis=-1) - ends  # episode ends before each step
         used = (ended == 0) & (steps <= age[..., None])
         last = np.take_along_axis(span, used.sum(-1, keepdims=True) - 1, -1)[..., 0]  # (T, B)
         discounts = np.where(used, gamma ** self.skill_steps[span] if per_env_step else gamma, 1.0)
-        rewards = np.where(used, self.rows[span, self._columns["rewards"].start], 0.0)
+        rewards = np.where(used, paid, 0.0)
         total, discount = n_step_return(self._tensor(rewards), self._tensor(discounts))
         first, final = self.rows[span[..., 0]], self.rows[last]
         terminated = final[..., self._columns["terminated"].start]
+        if goals is not None:
+            terminated = np.where(age - used.sum(-1) + 1 == goals, outcome[1], 0.0)
         if not self.handle_timeout_termination:
             terminated = np.maximum(terminated, self.truncated[last])
         return TaskBatch(

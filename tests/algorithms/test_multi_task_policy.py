@@ -10,7 +10,7 @@ from simpl_sb3.algorithms.multi_task_policy import MultiTaskPolicy
 from simpl_sb3.algorithms.settings import MultiTaskSettings
 from simpl_sb3.algorithms.task_training import act_in
 from simpl_sb3.algorithms.updates import MultiTaskLearner
-from simpl_sb3.experience.buffer import TaskBatch
+from simpl_sb3.experience.batch import TaskBatch
 
 SEEN = th.zeros(2, 4, 2)
 

@@ -78,6 +78,7 @@ NONSENSE: dict[str, tuple[Any, ...]] = {
     "initial_updates": (-1, 1.5, 10**12),
     "task_encoder": ("rnn", 3, None),
     "encoder_width": (*COUNT, 10**9),
+    "imagined_task_share": (*NOT_NEGATIVE, 0.95, None),
     "context_buffer_size": (*COUNT, 10**12),
     "hindsight": ("yes", 1),
     "context_sizes": (*PAIR, (0, 8), (1.5, 8), (2, 10**12)),

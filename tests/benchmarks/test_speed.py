@@ -16,7 +16,8 @@ from simpl_sb3.algorithms.policies import SkillPriorPEARLPolicy, SkillPriorPolic
 from simpl_sb3.algorithms.settings import LearnerSettings
 from simpl_sb3.algorithms.task_encoders import TASK_ENCODERS, make_task_encoder
 from simpl_sb3.algorithms.updates import AgentLearner, Learner
-from simpl_sb3.experience.buffer import TaskBatch, TaskReplayBuffer
+from simpl_sb3.experience.batch import TaskBatch
+from simpl_sb3.experience.buffer import TaskReplayBuffer
 from simpl_sb3.skills.fit import skill_action_space
 from simpl_sb3.skills.model import SkillModel
 

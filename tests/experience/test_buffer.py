@@ -10,7 +10,8 @@ from envs_for_tests import SKILL_DIM, LineTask, numbered_episode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simpl_sb3.experience.buffer import TaskBatch, TaskReplayBuffer
+from simpl_sb3.experience.batch import TaskBatch
+from simpl_sb3.experience.buffer import TaskReplayBuffer
 from simpl_sb3.experience.episode import ROW_FIELDS, SkillEpisode
 
 GAMMA = 0.9
