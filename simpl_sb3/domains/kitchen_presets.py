@@ -89,6 +89,7 @@ PRESETS = (
             **_KITCHEN_FAST_LEARNER,
             "exploration": "posterior",
             "explore_until_reward": False,
+            "meta_policy_patience": None,
             "exploration_latent_skills": None,
             "context_reward_rows": 64,
         },
