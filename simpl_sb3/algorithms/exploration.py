@@ -116,9 +116,10 @@ class Explorer:
         """
         Of the next exploring episode: the bare skill prior acts in a share of them, guesses in the others.
 
-        :param late: whether guesses have had their time, and the skill prior gets at least every second episode
+        :param late: whether guesses have had their time: where it acts at all, it does in every second one at least
         """
-        share = max(self.settings.exploration_skill_prior, LATE_SHARE if late else 0.0)
+        share = self.settings.exploration_skill_prior
+        share = max(share, LATE_SHARE) if late and share > 0.0 else share
         return SKILL_PRIOR if share > 0.0 and th.rand(()).item() < share else EXPLORATION
 
     def guess(self, agent: int = 0, kind: str = EXPLORATION) -> th.Tensor:

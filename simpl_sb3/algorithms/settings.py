@@ -168,9 +168,8 @@ class ExplorationSettings(Settings):
     :param exploration_spread: factor on the standard deviation of ``exploration="aggregate"``
     :param exploration_latent_skills: skills after which an exploring episode guesses again; None: never (the paper)
     :param exploration_skill_prior: share of the exploring episodes in which the bare skill prior acts, without a guess,
-        while nothing was rewarded; with ``explore_until_reward`` at least half of those beyond
-        ``n_exploration_episodes``. Note: 0 in the paper. A meta-policy alone comes to explore where it has been
-        rewarded, and seldom elsewhere
+        while nothing was rewarded; where it is above 0, at least half of those beyond ``n_exploration_episodes``. Note:
+        0 in the paper. A meta-policy alone comes to explore where it has been rewarded, and seldom elsewhere
     """
 
     exploration_spread: float = setting(1.5, at_least=0.0)
@@ -236,7 +235,7 @@ class AdaptationSettings(AgentSettings, PolicySettings, ExplorationSettings):
     n_exploration_episodes: int = setting(20, at_least=0)
     exploration: str = setting("unvisited", one_of=EXPLORATION)
     explore_until_reward: bool = True
-    meta_policy_patience: int | None = setting(4, at_least=1)
+    meta_policy_patience: int | None = setting(8, at_least=1)
     context_size: int | None = setting(256, at_least=1)
     context_reward_rows: int = setting(32, at_least=0)
     reuse_exploration: bool = True

@@ -37,14 +37,8 @@ PRESETS = (
             "batch_size": 512,
             "learning_rate": 2e-3,
         },
-        meta_train={
-            **FAST_META,
-            "imagined_task_share": 0.3,
-            "context_reward_rows": 8,
-            "skill_kl_targets": (0.5, 1.0),
-            "kl_clip": 5.0,
-        },
-        adapt={**_MAZE_FAST_ADAPT, "context_reward_rows": 8, "exploration_skill_prior": 0.25},
+        meta_train={**FAST_META, "context_reward_rows": 8, "skill_kl_targets": (0.5, 1.0), "kl_clip": 5.0},
+        adapt={**_MAZE_FAST_ADAPT, "context_reward_rows": 8, "meta_policy_patience": None},
         spirl={
             **_MAZE_FAST_ADAPT,
             "context_reward_rows": 8,
