@@ -330,7 +330,8 @@ class SkillExtractor:
             return self.n_updates
         try:
             state = read_tensors(read_regular(path))
-            given = json.loads(state["settings"])
+            later = json.loads(json.dumps(type(self.model.sizes)().as_dict()))  # what earlier versions did not have
+            given = later | json.loads(state["settings"])
             if _without_provenance(given) != _without_provenance(self.model.settings):
                 raise ModelFileError(f"it is of another model: {state['settings']}")
             check_tensors(state["model"], self.model.state_dict())

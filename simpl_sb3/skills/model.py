@@ -150,7 +150,7 @@ class SkillModel(Skills):
 
     def prior(self, observations: th.Tensor) -> Gaussian:
         mean, std = self._learned_prior(self.features(observations))
-        return Gaussian(mean, self.prior_temperature * std)
+        return Gaussian(mean, (self.prior_temperature * std).clamp(min=self.sizes.min_prior_std))
 
     def decode(self, observations: th.Tensor, z: th.Tensor) -> th.Tensor:
         """

@@ -42,6 +42,9 @@ class SkillModelSettings(Settings):
     :param prior_temperature: factor on the standard deviation of ``SkillModel.prior``, once it is learned. Note: 1 in
         the paper; one Gaussian that is fitted to several skills covers what lies between them too, and below 1 it
         keeps to where it is sure
+    :param min_prior_std: least standard deviation of ``SkillModel.prior``, after the temperature. Where it is 0 (the
+        paper) some state's prior can be so sure that a policy cannot leave it by .01 without a KL of a thousand nats,
+        which throws meta-training off its budget; 0.05 prevents that
     """
 
     horizon: int = setting(10, at_least=1)
@@ -52,6 +55,7 @@ class SkillModelSettings(Settings):
     prior_hidden: tuple[int, ...] = setting((256, 256, 256, 256), at_least=1)
     norm: str = setting("layer", one_of=NORMS)
     prior_temperature: float = setting(0.6, above=0.0)
+    min_prior_std: float = setting(0.0, at_least=0.0)
 
     def check(self) -> None:
         if self.encoder == "lstm" and len(self.encoder_hidden) != 1:

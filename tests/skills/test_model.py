@@ -92,6 +92,19 @@ def test_act_follows_the_weights_and_a_folded_policy_does_not() -> None:
     np.testing.assert_array_equal(folded(observations, z), before)
 
 
+def test_the_prior_is_never_surer_than_it_may_be() -> None:
+    """After the temperature; what is learned is left alone."""
+    free = make_model(prior_temperature=0.5)
+    floored = make_model(prior_temperature=0.5, min_prior_std=0.3)
+    floored.load_state_dict(free.state_dict())
+    observations = th.randn(200, 3, generator=th.Generator().manual_seed(0)) * 10.0
+    own, least = free.prior(observations), floored.prior(observations)
+    assert bool((own.std < 0.3).any())
+    assert bool((own.std > 0.3).any())
+    assert th.equal(least.std, own.std.clamp(min=0.3))
+    assert th.equal(least.mean, own.mean)
+
+
 def test_forward_is_encode_decode_and_prior() -> None:
     """One formula per network: what learning scores is what the methods for use compute."""
     model = make_model(prior_temperature=0.5)

@@ -42,6 +42,7 @@ OUT_OF_RANGE: dict[str, tuple[Any, ...]] = {
     "prior_hidden": ((8.5,),),
     "norm": ("group",),
     "prior_temperature": (0.0, -1.0, float("nan"), float("inf")),
+    "min_prior_std": (-0.1, float("nan")),
     "min_observation_std": (0.0, -1.0),
     "observation_noise": (-0.1, float("nan")),
     "kl_weight": (-1.0, float("inf")),
