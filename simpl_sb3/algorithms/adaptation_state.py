@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from simpl_sb3.algorithms.cohort import Cohort
 
 __all__ = [
-    "COHORT",
     "Ended",
     "Parts",
     "buffers_of",

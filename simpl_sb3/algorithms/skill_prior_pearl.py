@@ -179,10 +179,10 @@ class SkillPriorPEARL(StepsAdaptations, TaskTraining):
         """Critics and task encoder, actor, target critics, budgets; ``gradient_steps`` times."""
         self.policy.set_training_mode(True)
         self._update_learning_rate(list(self.learner.optimizers.values()))
+        n_real = sum(self.config.tasks_per_update) - self._n_imagined
         for step in self._count_updates(gradient_steps):
             self._show(f"update {step + 1} of {gradient_steps}")
             tasks = self._draw_tasks()
-            n_real = len(tasks) - self._n_imagined
             batch, contexts = self._draw_batch(tasks[:n_real], batch_size), self._draw_contexts(tasks[:n_real])
             if n_real < len(tasks):
                 towards, shown = self._imagine(tasks[n_real:], batch_size)

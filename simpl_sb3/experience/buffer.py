@@ -148,13 +148,11 @@ class TaskReplayBuffer:
         age = self.rng.integers(0, self.sizes[tasks], (len(tasks), batch_size))
         half = batch_size // 2
         for k, (task, goal) in enumerate(zip(tasks[:, 0].tolist(), goals[:, 0].tolist(), strict=True)):
-            before = np.arange(goal, self.sizes[task])  # ages of the goal's episode, and of those before
-            ends = self.ends[task * self.capacity + (self.written[task] - 1 - before) % self.capacity]
+            ends = self.ends[self._of_age(task, np.arange(goal, self.sizes[task]))]  # the goal's episode, and before it
             length = next(iter(np.flatnonzero(ends[1:])), len(ends) - 1) + 1
             age[k, :half] = goal + self.rng.integers(0, length, half)
         batch = self._transitions(tasks, age, gamma, n_steps, per_env_step, goals, outcome)
-        at = tasks * self.capacity + (self.written[tasks] - 1 - goals) % self.capacity
-        return batch, self._tensor(self.rows[at[:, 0]])
+        return batch, self._tensor(self.rows[self._of_age(tasks, goals)[:, 0]])
 
     def _transitions(
         self,
@@ -173,10 +171,7 @@ class TaskReplayBuffer:
         :param outcome: of the goals
         """
         steps = np.arange(n_steps)
-        newest = self.written[tasks] - 1
-        span = (
-            tasks[..., None] * self.capacity + (newest[..., None] - age[..., None] + steps) % self.capacity
-        )  # (T, B, n)
+        span = self._of_age(tasks[..., None], age[..., None] - steps)  # (T, B, n)
         ends, paid = self.ends[span], self.rows[span, self._columns["rewards"].start]
         if goals is not None:
             at_goal = age[..., None] - steps == goals[..., None]
@@ -309,6 +304,10 @@ class TaskReplayBuffer:
             getattr(self, name)[at] = added[name]
         self.written[:] = written
 
+    def _of_age(self, tasks: Any, age: np.ndarray | int) -> np.ndarray:
+        """Where the rows of these tasks lie that have so many newer ones, as broadcast."""
+        return tasks * self.capacity + (self.written[tasks] - 1 - age) % self.capacity
+
     def _places(self, first: np.ndarray, last: np.ndarray) -> np.ndarray:
         """Where the rows with these numbers lie, ring after ring."""
         rings = [
@@ -330,7 +329,7 @@ class TaskReplayBuffer:
     @property
     def _newest_places(self) -> np.ndarray:
         """Where the newest row of each ring lies, (n_tasks,); of an empty ring, where its last row will."""
-        return np.arange(self.n_tasks) * self.capacity + (self.written - 1) % self.capacity
+        return self._of_age(np.arange(self.n_tasks), 0)
 
     def state(self) -> dict[str, np.ndarray]:
         """Arrays and the generator's state, from which :meth:`take_state` continues."""
@@ -365,7 +364,7 @@ class TaskReplayBuffer:
         length = size if whole else int(np.exp(self.rng.uniform(np.log(min(n_rows, size)), np.log(size)))) + 1
         start = 0 if whole else int(self.rng.integers(0, max(1, size - length + 1)))
         ages = np.arange(start, min(start + length, size))
-        stretch = task * self.capacity + (self.written[task] - 1 - ages) % self.capacity
+        stretch = self._of_age(task, ages)
         rewarded = stretch[self._rewarded(stretch)]
         if len(rewarded) > min(reward_rows, n_rows):
             rewarded = self.rng.choice(rewarded, min(reward_rows, n_rows), replace=False)
