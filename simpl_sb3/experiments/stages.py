@@ -11,13 +11,13 @@ Stages as values, from what was asked to what will be used: each function resolv
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from simpl_sb3.domains import Domain, find_domain
-from simpl_sb3.domains.record import names_a_file, read_task_file
+from simpl_sb3.domains.record import names_a_file
 from simpl_sb3.errors import ModelFileError, SettingsError
 from simpl_sb3.experiments.presets import DEFAULT_DOMAIN, Preset, find_preset, presets_domain, split_settings
 from simpl_sb3.experiments.run_folder import RunFolder, held
@@ -205,7 +205,7 @@ def meta_train_stage(
     domain.check_serves(chosen)
     record = chosen.train_settings_class().of({**preset.section(chosen.train_section), **settings})
     tasks = next(text for text in (train_tasks, preset.train_tasks, domain.train_tasks) if text is not None)
-    domain.tasks(tasks)
+    chosen_tasks = domain.tasks(tasks)
     if minutes is not None and not 0 < minutes < 1e6:
         raise SettingsError(f"minutes is {minutes}: expected a number above 0.")
     timesteps = meta_timesteps(chosen, preset) if total_timesteps is None else total_timesteps
@@ -216,7 +216,7 @@ def meta_train_stage(
         {
             **_common(experiment, seed),
             "method": trained_as(method),
-            **_tasks("train_tasks", tasks),
+            **_tasks("train_tasks", tasks, chosen_tasks),
             "total_timesteps": None if timesteps is None else _whole("total_timesteps", timesteps, 1),
             "minutes": minutes,
             "n_envs": None if n_envs is None else _whole("n_envs", n_envs, 1),
@@ -265,13 +265,13 @@ def adapt_stage(
     resolved = chosen.settings_class().of(asked).as_dict()
     follows = [name for name in (*chosen.follows_model, *chosen.unused) if name in resolved and name not in asked]
     text = next(text for text in (tasks, preset.test_tasks, domain.test_tasks) if text is not None)
-    domain.tasks(text)
+    chosen_tasks = domain.tasks(text)
     return Stage(
         "adapt",
         {
             **_common(experiment, seed),
             "method": method,
-            **_tasks("tasks", text),
+            **_tasks("tasks", text, chosen_tasks),
             "agents_per_task": _whole("agents_per_task", agents_per_task, 1),
             "variant": variant,
             "adaptation": {name: value for name, value in resolved.items() if name not in follows},
@@ -282,11 +282,11 @@ def adapt_stage(
     )
 
 
-def _tasks(name: str, text: str) -> dict[str, str]:
+def _tasks(name: str, text: str, tasks: Sequence[Any]) -> dict[str, str]:
     """Tasks as text, and of a file what it holds."""
     if not names_a_file(text):
         return {name: text}
-    content = json.dumps(read_task_file(Path(text)))
+    content = json.dumps([task.name for task in tasks])
     return {name: text, name + DIGEST: hashlib.sha256(content.encode()).hexdigest()}
 
 

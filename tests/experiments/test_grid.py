@@ -108,7 +108,6 @@ def test_files_are_named_relative_to_the_grid_file(tmp_path: Path) -> None:
     (tmp_path / "goals.txt").write_text("12-7\n")
     chosen = grid(tmp_path, SMALL.replace('tasks = "target"', 'tasks = "goals.txt"'))
     assert chosen.tasks[0].tasks == str(tmp_path / "goals.txt")
-
     told = [cell.name for cell in chosen.cells() if cell.stage.kind == "adapt"]
     assert told[0] == "adapt SiMPL to goals.txt s0 t0"
 
