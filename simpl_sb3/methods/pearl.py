@@ -37,7 +37,7 @@ class PearlTrainingSettings(MetaTrainingSettings):
     :param hindsight: as there
     :param exploration: as there
     :param exploration_latent_skills: as there, in env steps
-    :param exploration_skill_prior: share of the guesses that are random actions
+    :param exploration_skill_prior: share of the exploring episodes whose actions are random
     :param skill_kl_targets: budgets of KL(policy || N(0, 1)), nats; None takes (0.5, 2 per action dimension)
     :param skill_kl_multipliers: their multipliers at the start; a nat is paid for at every env step
     """
@@ -64,7 +64,7 @@ class PearlAdaptationSettings(AdaptationSettings):
     :param explore_until_reward: as there
     :param meta_policy_patience: as there
     :param exploration_latent_skills: as there, in env steps
-    :param exploration_skill_prior: share of the guesses that are random actions
+    :param exploration_skill_prior: share of the exploring episodes whose actions are random
     :param reuse_exploration: as there
     :param initial_updates: as there
     """
